@@ -1,0 +1,243 @@
+"""The syntax tree of an `.lmspec` file: what was written, with spans, and nothing about what it means.
+
+    items    Import | Let | Assert | Assign | Block
+    exprs    Number | String | FString | Literal | Ref | Inline | Call | ListExpr | Comprehension | Unary | Binary | Cond
+    poison   Bad stands where something did not parse; no later pass complains about it again
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal as OneOf
+
+from attrs import field, frozen
+
+from ...spec.span import Span
+
+
+@frozen
+class Name:
+    """A name or a quoted key, as written at `span`; `text` is the name itself."""
+
+    text: str
+    span: Span
+
+
+@frozen
+class Number:
+    """A number, decimal-exact: `1.5B` has value 1.5 and suffix "B"; hexadecimal is already converted."""
+
+    value: Decimal
+    suffix: str
+    span: Span
+
+
+@frozen
+class String:
+    """A string without interpolation.
+
+    `value` is the text after escapes and indentation; `prefix` is "", "r" or "re" ("re" strings keep backslashes).
+    `offsets[i]` is the source offset of the i-th character of `value`, so that a span inside the literal can be named.
+    """
+
+    value: str
+    prefix: OneOf["", "r", "re"]
+    span: Span
+    offsets: tuple[int, ...] = field(repr=False, eq=False, default=())
+
+
+@frozen
+class Interpolation:
+    """`{expr:format}` inside an f-string."""
+
+    expr: Expr
+    format: str
+    span: Span
+
+
+@frozen
+class FString:
+    """An f-string: literal parts (str) and interpolations in order."""
+
+    parts: tuple[str | Interpolation, ...]
+    span: Span
+
+
+@frozen
+class Literal:
+    """`true`, `false`, `none` or `unset`."""
+
+    word: OneOf["true", "false", "none", "unset"]
+    span: Span
+
+
+@frozen
+class Ref:
+    """`a.b[i].c`: the first name, then names and index expressions."""
+
+    head: Name
+    tail: tuple[Name | Expr, ...]
+    span: Span
+
+    @property
+    def dotted(self) -> str | None:
+        """The reference as `a.b.c`, or None if it has an index."""
+        names = [self.head.text]
+        for part in self.tail:
+            if not isinstance(part, Name):
+                return None
+            names.append(part.text)
+        return ".".join(names)
+
+
+@frozen
+class Inline:
+    """`attention { heads = 1 }` as a value."""
+
+    base: Ref
+    items: tuple[Item, ...]
+    span: Span
+
+
+@frozen
+class Call:
+    """`range(4, 84, 4)`; keyword arguments are (name, expr)."""
+
+    name: Name
+    args: tuple[Expr, ...]
+    kwargs: tuple[tuple[Name, Expr], ...]
+    span: Span
+
+
+@frozen
+class ListExpr:
+    """`[a, b]`."""
+
+    items: tuple[Expr, ...]
+    span: Span
+
+
+@frozen
+class Comprehension:
+    """`[body for name in iterable if condition]`."""
+
+    body: Expr
+    name: Name
+    iterable: Expr
+    condition: Expr | None
+    span: Span
+
+
+@frozen
+class Unary:
+    """`-x`, `+x` or `not x`."""
+
+    op: OneOf["-", "+", "not"]
+    operand: Expr
+    span: Span
+
+
+@frozen
+class Binary:
+    """Two operands and an operator of the grammar: `or and == != <= >= < > in "not in" + - * / // % **`."""
+
+    op: str
+    left: Expr
+    right: Expr
+    span: Span
+    op_span: Span
+
+
+@frozen
+class Cond:
+    """`then if condition else other`."""
+
+    then: Expr
+    condition: Expr
+    other: Expr
+    span: Span
+
+
+@frozen
+class Bad:
+    """What did not parse; already reported."""
+
+    span: Span
+
+
+Expr = (
+    Number | String | FString | Literal | Ref | Inline | Call | ListExpr | Comprehension | Unary | Binary | Cond | Bad
+)
+
+
+@frozen
+class Import:
+    """`import "file" as name`."""
+
+    path: String
+    name: Name
+    span: Span
+
+
+@frozen
+class Let:
+    """`let name = expr`."""
+
+    name: Name
+    value: Expr
+    span: Span
+
+
+@frozen
+class Assert:
+    """`assert condition : "message"`; the message may be absent."""
+
+    condition: Expr
+    message: String | FString | None
+    span: Span
+
+
+@frozen
+class Assign:
+    """`path = expr` or `path += list`."""
+
+    path: tuple[Name, ...]
+    op: OneOf["=", "+="]
+    value: Expr
+    span: Span
+
+    @property
+    def dotted(self) -> str:
+        """The path as `a.b.c`."""
+        return ".".join(name.text for name in self.path)
+
+
+@frozen
+class Block:
+    """`kind name : base { items }`; name and base may be absent."""
+
+    kind: Name
+    name: Name | None
+    base: Ref | None
+    items: tuple[Item, ...]
+    span: Span
+
+
+Item = Import | Let | Assert | Assign | Block | Bad
+
+
+@frozen
+class Comment:
+    """`# text` with its place; the printer attaches comments by line."""
+
+    text: str
+    span: Span
+
+
+@frozen
+class File:
+    """A parsed file."""
+
+    items: tuple[Item, ...]
+    comments: tuple[Comment, ...]
+    span: Span

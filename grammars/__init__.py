@@ -1,0 +1,1 @@
+"""Grammars as data: `lmspec.lark` (the language) and `pattern.lark` (protocol literals). No code belongs here."""

@@ -1,0 +1,5 @@
+"""The nouns: everything a stage of lmc hands to the next one.
+
+Belongs here: frozen attrs data, its schema, its identity, its codec, and pure arithmetic over it.
+Does not: parsing, file access, torch, numpy. Imports only the standard library, attrs and cattrs.
+"""

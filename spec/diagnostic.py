@@ -1,0 +1,83 @@
+"""A diagnostic: what is wrong, where, and what to do. Printed in one place, `compiler/diagnostics/render.py`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import Factory, define, frozen
+
+from .span import Span
+
+
+@frozen
+class Label:
+    """A second place that takes part in a diagnostic, with its own words."""
+
+    span: Span
+    text: str
+
+
+@frozen
+class Edit:
+    """Replace the characters of `span` by `text`."""
+
+    span: Span
+    text: str
+
+
+@frozen
+class Diagnostic:
+    """One mistake. `code` is stable (`LMnnnn`); `span` is None only for what has no place in a source."""
+
+    code: str
+    message: str
+    span: Span | None
+    label: str = ""
+    labels: tuple[Label, ...] = ()
+    help: str = ""
+    edits: tuple[Edit, ...] = ()
+    severity: Literal["error", "warning", "hint"] = "error"
+
+
+class LmcError(Exception):
+    """A diagnostic that ends the current command or node. Raise it for a user's mistake, never for a bug of ours."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+def fail(code: str, message: str, span: Span | None = None, help: str = "") -> LmcError:
+    """Return an LmcError to raise, for errors that need no labels."""
+    return LmcError(Diagnostic(code, message, span, help=help))
+
+
+@define
+class Diagnostics:
+    """The list that passes append to; the driver stops after a pass that recorded errors."""
+
+    items: list[Diagnostic] = Factory(list)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Append one diagnostic; the same code at the same span is kept once."""
+        if not any(d.code == diagnostic.code and d.span == diagnostic.span for d in self.items):
+            self.items.append(diagnostic)
+
+    def error(
+        self,
+        code: str,
+        span: Span | None,
+        message: str,
+        *,
+        label: str = "",
+        help: str = "",
+        labels: tuple[Label, ...] = (),
+        edits: tuple[Edit, ...] = (),
+    ) -> None:
+        """Append an error."""
+        self.add(Diagnostic(code, message, span, label, labels, help, edits))
+
+    @property
+    def failed(self) -> bool:
+        """Whether any error (not warning or hint) was recorded."""
+        return any(d.severity == "error" for d in self.items)
