@@ -2,4 +2,9 @@
 
 Belongs here: frozen attrs data, its schema, its identity, its codec, and pure arithmetic over it.
 Does not: parsing, file access, torch, numpy. Imports only the standard library, attrs and cattrs.
+Importing `lmc.spec` registers every variant of the language.
 """
+
+from . import data, evaluation, mesh, model, plot, probe, protocol, store, tokenizer, train
+
+__all__ = ["data", "evaluation", "mesh", "model", "plot", "probe", "protocol", "store", "tokenizer", "train"]

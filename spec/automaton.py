@@ -10,7 +10,16 @@ from typing import Literal
 
 from attrs import frozen
 
-EventKind = Literal["open", "capture_start", "capture_end", "close", "handover", "malformed", "stray_handover", "abort"]
+EventKind = Literal[
+    "open",
+    "capture_start",
+    "capture_end",
+    "close",
+    "handover",
+    "malformed",
+    "stray_handover",
+    "abort",
+]
 
 
 @frozen

@@ -1,0 +1,74 @@
+"""Evaluations: numbers about a trained model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+from attrs.validators import ge
+
+from .schema import option, variant
+from .units import Steps
+
+Checkpoint = str | int
+
+
+@variant("eval", "loss")
+@frozen(kw_only=True)
+class LossEval:
+    """Mean cross entropy of trained positions. Metrics: `loss` (nats per token), `bits_per_byte`."""
+
+    run: str = option("The training.", ref="train")
+    data: str | None = option("Data; the training's own if none.", ref="data", default=None)
+    split: Literal["train", "valid"] = option("Which part.", default="valid")
+    unit: Literal["nats", "bits/byte"] = option("Unit that tables show.", default="nats", identity=False)
+    examples: int | None = option("How many examples, from the first; all if none.", default=None)
+    every: Steps | None = option(
+        "Steps between evaluations in training; none: `every.eval`.", default=None, identity=False
+    )
+
+
+@variant("eval", "answers")
+@frozen(kw_only=True)
+class AnswersEval:
+    """Greedy answers to the questions of a dialogue data set, through the real tools.
+
+    Metrics: `accuracy`, `follows` (share of answers equal to what the store holds after its values are permuted
+    between rows; with protocols only), `calls` (share of dialogues with a well-formed call).
+    """
+
+    run: str = option("The training.", ref="train")
+    data: str | None = option("Data; the training's own if none.", ref="data", default=None)
+    protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
+    match: Literal["ends", "contains", "exact"] = option("How the last turn must meet the answer turn.", default="ends")
+    examples: int | None = option("How many questions, drawn by `seed`; all if none.", default=None)
+    max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
+    seed: int = option("Seed of drawn questions and of the permutation.", default=0)
+    every: Steps | None = option(
+        "Steps between evaluations in training; none: only at the end.",
+        default=None,
+        identity=False,
+    )
+    automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
+
+
+@variant("eval", "generate")
+@frozen(kw_only=True)
+class GenerateEval:
+    """Samples, written to `samples.jsonl` and `samples.txt`. Metrics: `tokens`."""
+
+    run: str = option("The training.", ref="train")
+    prompt: str = option("Text that is continued; the spelling of a declared special is that special.", default="")
+    samples: int = option("How many continuations.", default=1, validator=ge(1))
+    max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
+    temperature: float = option("0 is greedy.", default=1.0, validator=ge(0.0))
+    top_k: int | None = option("Keep the k likeliest tokens.", default=None)
+    top_p: float | None = option("Keep the likeliest tokens up to this share.", default=None)
+    seed: int = option("Seed of the first sample; each next one adds one.", default=0)
+    protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
+    every: Steps | None = option(
+        "Steps between evaluations in training; none: only at the end.",
+        default=None,
+        identity=False,
+    )
+    automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)

@@ -1,0 +1,108 @@
+"""The plan: everything a run needs, with no name left to resolve.
+
+A plan folder holds `plan.jsonl` (header, nodes, points, targets; one canonical JSON object a line) and
+`sourcemap.jsonl` (where every value comes from). What is read back equals what was written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, frozen
+
+FORMAT = 1
+
+
+@frozen
+class Place:
+    """A place in a source file: path relative to the plan's root, 1-based line and column, and the text covered."""
+
+    path: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@frozen
+class SourceFile:
+    """A file that the plan was compiled from, relative to the root."""
+
+    path: str
+    sha256: str
+
+
+@frozen
+class Header:
+    """What a plan was made from."""
+
+    name: str
+    root: str
+    sources: tuple[SourceFile, ...]
+    overlays: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    format: int = FORMAT
+    edition: int = 1
+
+
+@frozen
+class Node:
+    """One component of the runtime graph. `spec` is an instance of a registered variant; its refs are node ids.
+
+    `id` = identity(spec). `name` is the block that declared it and takes no part in the identity.
+    """
+
+    id: str
+    spec: Any
+    name: str = ""
+    place: Place | None = None
+
+
+@frozen
+class Point:
+    """One run of a grid, or a train on its own (`grid` is then the train's name and `axes` is empty).
+
+    Attributes:
+        run: id of the Trainer node; points may share it.
+        evals: ids of the attached evaluations by block name. probes: likewise.
+        values: compile-time values of the paths that plots, tables and names read (`model.params`, `seed`).
+    """
+
+    grid: str
+    name: str
+    axes: dict[str, Any]
+    run: str
+    evals: dict[str, str] = Factory(dict)
+    probes: dict[str, str] = Factory(dict)
+    values: dict[str, Any] = Factory(dict)
+
+
+@frozen
+class Target:
+    """A block that `lmc run` accepts by name, and the nodes it stands for. `default`: run without being named."""
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...]
+    default: bool = True
+
+
+@frozen
+class Plan:
+    """A compiled experiment. Nodes are in an order in which inputs come before what needs them."""
+
+    header: Header
+    nodes: dict[str, Node]
+    points: tuple[Point, ...]
+    targets: tuple[Target, ...]
+
+
+@frozen
+class Origin:
+    """One link of a value's history, strongest first: what set it, where, and to what."""
+
+    source: str
+    place: Place | None
+    text: str

@@ -1,0 +1,55 @@
+"""Plots over results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from .expr import Expr
+from .schema import option, variant
+
+Axis = Literal["linear", "log", "log2"]
+
+
+@variant("scale")
+@frozen(kw_only=True)
+class Scale:
+    """Scales of the axes."""
+
+    x: Axis = option("Horizontal.", default="linear")
+    y: Axis = option("Vertical.", default="linear")
+
+
+@variant("plot", "line")
+@frozen(kw_only=True)
+class LinePlot:
+    """Lines over runs or over steps, with a band over replicates; SVG and PNG.
+
+    Names in expressions are record columns (`step`, `loss.train`, `loss.valid`), metrics of attached evaluations
+    (`exact.accuracy`), then paths into the run (`model.params`).
+    """
+
+    sources: tuple[str, ...] = option(
+        "`from`: trains, grids or probes whose results are drawn.",
+        many=True,
+        ref="source",
+        identity=False,
+    )
+    x: Expr = option("Horizontal value.")
+    y: tuple[Expr, ...] = option(
+        "Vertical values; a one-argument min, max or mean reduces what x, color and facet leave.",
+        many=True,
+    )
+    color: Expr | None = option("One line per value.", default=None)
+    facet: Expr | None = option("One panel per value.", default=None)
+    where: Expr | None = option("Which runs.", default=None)
+    band: Literal["std", "minmax", "none"] = option("Band over replicates.", default="std")
+    scale: Scale = option("Scales of the axes.", default=Scale())
+    title: str = option("Heading.", default="")
+    file: str | None = option(
+        "Where a copy of the figure goes, relative to the working directory.",
+        default=None,
+        identity=False,
+    )
+    inputs: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())

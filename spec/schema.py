@@ -1,0 +1,136 @@
+"""The single schema: how an attrs class says what a block may contain.
+
+Every block of the language is a frozen attrs class registered under (kind, variant). Kinds are the top-level
+words (`model`, `train`) and the nested slots (`mixer`, `optim`); a field whose annotation is a registered class, or
+a union of them, is a slot. Field metadata carries what type checks, manual, identity and codec need:
+
+    doc       one sentence, shown on hover and in the manual
+    unit      what a number counts
+    neutral   the value that leaves the identity as it was before the field existed; fixed for ever
+    identity  False for what changes how a thing is made but not what it is
+    derived   an expression of the language, evaluated in the block's scope, that gives the default
+    ref       the kind of block that the field refers to; the lowered value is a node id
+    repeat    the keyword of named nested blocks that the field collects (`table people : people {}`)
+    many      a single value is read as a list of one
+    hidden    filled by the compiler; cannot be written
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+import attrs
+
+_T = TypeVar("_T")
+REGISTRY: dict[str, dict[str, type]] = {}
+UNSUPPORTED: dict[str, frozenset[str]] = {
+    "model": frozenset({"residual"}),
+    "tokenizer": frozenset({"hf", "bpe", "tiktoken"}),
+    "store": frozenset({"duckdb", "postgres"}),
+    "protocol": frozenset({"calculator", "python", "search"}),
+    "data": frozenset({"mqar", "mixture", "bios"}),
+    "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
+    "mlp": frozenset({"gelu", "identity"}),
+    "positions": frozenset({"learned", "alibi"}),
+    "optim": frozenset({"sgd", "muon"}),
+    "schedule": frozenset({"wsd", "linear", "inverse_sqrt"}),
+    "init": frozenset({"mup", "llama", "checkpoint"}),
+    "eval": frozenset({"per_token", "hellaswag", "divergence"}),
+    "probe": frozenset({"intervene"}),
+    "plot": frozenset({"heatmap", "contour", "bar"}),
+}
+"""Variants that the language names and this version cannot run yet."""
+
+
+def option(
+    doc: str,
+    *,
+    default: Any = attrs.NOTHING,
+    unit: str = "",
+    neutral: Any = attrs.NOTHING,
+    identity: bool = True,
+    derived: str = "",
+    ref: str = "",
+    repeat: str = "",
+    many: bool = False,
+    hidden: bool = False,
+    validator: Callable[[Any, Any, Any], Any] | None = None,
+) -> Any:
+    """Declare a field; `neutral` is the default unless given. Required if it has neither default nor `derived`."""
+    metadata = {
+        "doc": doc,
+        "unit": unit,
+        "neutral": default if neutral is attrs.NOTHING else neutral,
+        "identity": identity,
+        "derived": derived,
+        "ref": ref,
+        "repeat": repeat,
+        "many": many,
+        "hidden": hidden,
+    }
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        return attrs.field(factory=default.factory, metadata=metadata, validator=validator)
+    return attrs.field(default=default, metadata=metadata, validator=validator)
+
+
+def variant(kind: str, name: str = "", *, revision: int = 1) -> Callable[[type[_T]], type[_T]]:
+    """Register a class as a variant of a kind; raise `revision` when its numerical meaning changes."""
+
+    def register(cls: type[_T]) -> type[_T]:
+        REGISTRY.setdefault(kind, {})[name] = cls
+        cls.lmc_kind = kind  # type: ignore[attr-defined]
+        cls.lmc_variant = name  # type: ignore[attr-defined]
+        cls.lmc_revision = revision  # type: ignore[attr-defined]
+        return cls
+
+    return register
+
+
+def kind_of(cls: type) -> str:
+    """Return the kind (or slot) that a registered class belongs to."""
+    return str(cls.lmc_kind)  # type: ignore[attr-defined]
+
+
+def variant_of(cls: type) -> str:
+    """Return the variant name of a registered class; "" where a kind has a single form."""
+    return str(cls.lmc_variant)  # type: ignore[attr-defined]
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the resolved annotations of a class."""
+    return typing.get_type_hints(cls)
+
+
+@cache
+def fields(cls: type) -> dict[str, attrs.Attribute[Any]]:
+    """Return the fields of a registered class by name, hidden ones included."""
+    return attrs.fields_dict(cls)
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the annotation alone."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+@cache
+def slot(cls: type, name: str) -> dict[str, type]:
+    """Return the variants that field `name` of `cls` may hold, by name; empty if it is not a slot.
+
+    For a repeated block (`tables: dict[str, People | Table]`) these are the variants of one entry.
+    """
+    annotation = hints(cls)[name]
+    if typing.get_origin(annotation) is dict:
+        annotation = typing.get_args(annotation)[1]
+    return {variant_of(m): m for m in members(annotation) if isinstance(m, type) and hasattr(m, "lmc_kind")}
+
+
+def optional(cls: type, name: str) -> bool:
+    """Whether field `name` may be `none`."""
+    return type(None) in members(hints(cls)[name])
