@@ -46,7 +46,10 @@ def meaning(spec: Any, neutral: Mapping[str, Any], prefix: str = "") -> dict[str
         path = prefix + name
         if (derived and path in neutral and value == neutral[path]) or (not derived and _same(value, default)):
             continue
-        found[name] = _plain(value, neutral, path + ".")
+        plain = _plain(value, neutral, path + ".")
+        if type(value) is type(default) and attrs.has(type(value)) and _untouched(plain):
+            continue
+        found[name] = plain
     return found
 
 
@@ -62,6 +65,11 @@ def _identity_fields(cls: type) -> tuple[tuple[str, Any, bool], ...]:
 def _neutral(field: attrs.Attribute[Any]) -> Any:
     neutral = field.metadata["neutral"]
     return neutral.factory() if isinstance(neutral, attrs.Factory) else neutral  # type: ignore[arg-type]
+
+
+def _untouched(plain: Any) -> bool:
+    """Whether a nested block says nothing but which variant it is."""
+    return isinstance(plain, dict) and plain.keys() == {"kind", "variant", "revision"}
 
 
 def _same(value: Any, default: Any) -> bool:

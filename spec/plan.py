@@ -6,9 +6,12 @@ A plan folder holds `plan.jsonl` (header, nodes, points, targets; one canonical 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import Factory, frozen
+
+from .schema import fields
 
 FORMAT = 1
 
@@ -106,3 +109,24 @@ class Origin:
     source: str
     place: Place | None
     text: str
+
+
+def references(spec: Any) -> Iterator[str]:
+    """Yield the node ids that a spec refers to, in the order of its fields."""
+    for name, field in fields(type(spec)).items():
+        value = getattr(spec, name)
+        if field.metadata["ref"] and value is not None and name != "sources":
+            for item in (value,) if isinstance(value, str) else value:
+                yield item.split("/")[0]
+
+
+def closure(nodes: dict[str, Node], wanted: Iterable[str]) -> list[str]:
+    """Return the wanted nodes and all that they refer to, in the order of `nodes`."""
+    found: set[str] = set()
+    stack = list(wanted)
+    while stack:
+        node_id = stack.pop()
+        if node_id not in found:
+            found.add(node_id)
+            stack += references(nodes[node_id].spec)
+    return [node_id for node_id in nodes if node_id in found]
