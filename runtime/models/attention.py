@@ -1,0 +1,121 @@
+"""Grouped-query attention with rotary positions (Ainslie et al. 2023; Su et al. 2021)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...spec.model import Attention as AttentionSpec
+from ...spec.model import Nope as NopeSpec
+from ...spec.model import Rope as RopeSpec
+from ..registry import builds
+from .cache import KVCache
+from .layers import Linear
+from .layout import SequenceLayout
+
+builds(NopeSpec)(lambda spec, size: None)
+
+
+@builds(RopeSpec)
+class Rope(nn.Module):
+    """Rotate half-split pairs (x_i, x_(i + E/2)) by position * theta^(-2i/E), in radians or in turns."""
+
+    frequencies: Tensor
+
+    def __init__(self, spec: RopeSpec, size: int) -> None:
+        super().__init__()
+        self.spec, self.size = spec, size
+        self.register_buffer("frequencies", torch.empty(size // 2, dtype=torch.float64), persistent=False)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Recompute the frequencies, float64[E / 2]."""
+        scale = 2 * math.pi if self.spec.unit == "turns" else 1.0
+        exponents = torch.arange(0, self.size, 2, dtype=torch.float64) / self.size
+        self.frequencies = (scale * self.spec.theta**-exponents).to(self.frequencies.device)
+
+    def tables(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine, float[B, 1, T, E], of int64[B, T] positions; angles are taken in float64."""
+        angles = positions[:, None, :, None].double() * self.frequencies
+        if self.spec.unit == "turns":
+            angles = angles.remainder(2 * math.pi)
+        cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+        return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+
+
+def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate float[B, H, T, E] by cosine and signed sine."""
+    cos, sin = tables
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((second, first), dim=-1) * sin
+
+
+@builds(AttentionSpec)
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(E)) v over the slots that the layout lets a query see."""
+
+    def __init__(self, spec: AttentionSpec, width: int) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.size = spec.heads, spec.kv_heads, width // spec.heads
+        self.q = Linear(width, width)
+        self.k = Linear(width, spec.kv_heads * self.size)
+        self.v = Linear(width, spec.kv_heads * self.size)
+        self.o = Linear(width, width)
+
+    def new_cache(self, rows: int, capacity: int) -> KVCache:
+        """Return an empty cache on the weights' device."""
+        weight = self.q.weight
+        return KVCache(rows, self.kv_heads, capacity, self.size, weight.device, weight.dtype)
+
+    def forward(self, x: Tensor, context: Context, cache: KVCache | None = None) -> Tensor:
+        """Mix float[B, T, D] along T; with a cache, keys and values of its rows come first and the new are appended."""
+        rows, slots, width = x.shape
+        q = self.q(x).view(rows, slots, -1, self.size).transpose(1, 2)
+        k = self.k(x).view(rows, slots, -1, self.size).transpose(1, 2)
+        v = self.v(x).view(rows, slots, -1, self.size).transpose(1, 2)
+        if context.rotation is not None:
+            q, k = rotate(q, context.rotation), rotate(k, context.rotation)
+        if cache is not None:
+            cache.append(k, v, context.past, context.used)
+            if context.live is not None:
+                k, v = cache.keys[:, :, : context.live], cache.values[:, :, : context.live]
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=context.mask, is_causal=context.mask is None, enable_gqa=self.heads != self.kv_heads
+        )
+        return self.o(mixed.transpose(1, 2).reshape(rows, slots, width))  # type: ignore[no-any-return]
+
+
+class Context:
+    """What every mixer of one forward pass shares, computed once.
+
+    Attributes:
+        layout: how documents lie in the rows.
+        past: int64[B], positions that the cache held before. used: bool[B, T], slots that count.
+        live: positions that attention reads from the cache; None when it reads only the new ones.
+        mask: additive float[B, 1, T, S], or None where causality alone is enough.
+        rotation: cosine and sine of the positions, or None without rotary positions.
+    """
+
+    def __init__(self, layout: SequenceLayout, rope: Rope | None, dtype: torch.dtype, past: Tensor | None) -> None:
+        self.layout = layout
+        self.used = layout.documents >= 0
+        self.past = torch.zeros_like(layout.lengths) if past is None else past
+        self.rotation = None if rope is None else rope.tables(layout.positions, dtype)
+        self.live: int | None = None
+        self.mask: Tensor | None = None
+        if past is not None and bool(past.any()):
+            self.live = int((past + layout.lengths).max())
+            self._mask_cached(dtype)
+        elif layout.packed:
+            self.mask = _additive(layout.visible(), dtype)[:, None]
+
+    def _mask_cached(self, dtype: torch.dtype) -> None:
+        keys = torch.arange(self.live, device=self.past.device)
+        self.mask = _additive(keys <= self.layout.positions[:, :, None], dtype)[:, None]
+
+
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 0 where visible and -inf elsewhere; on CPU this is faster than a boolean mask."""
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)

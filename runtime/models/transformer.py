@@ -1,0 +1,131 @@
+"""The decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...spec.model import InitGPT2, InitITL
+from ...spec.model import Rope as RopeSpec
+from ...spec.model import Transformer as TransformerSpec
+from ..registry import BUILDERS, builds
+from .attention import Context, Rope
+from . import recurrence as _recurrence  # noqa: F401  (registers its builder)
+from .cache import ModelCache
+from .init import draw_normal, generator_for
+from .layers import Embedding, Linear, RMSNorm
+from .layout import SequenceLayout
+from .sites import Site
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, spec: TransformerSpec) -> None:
+        super().__init__()
+        self.mixer_norm = RMSNorm(spec.norm, spec.width)
+        self.mixer = BUILDERS[type(spec.mixer)](spec.mixer, spec.width)
+        self.mixer.out_site = Site()
+        self.mlp_norm = RMSNorm(spec.norm, spec.width)
+        self.mlp = BUILDERS[type(spec.mlp)](spec.mlp, spec.width)
+        self.mlp.out_site = Site()
+        self.out_site = Site()
+
+    def forward(self, x: Tensor, context: Context, cache: Any = None) -> Tensor:
+        """Map the residual stream float[B, T, D] to the next block's."""
+        x = x + self.mixer.out_site(self.mixer(self.mixer_norm(x), context, cache))
+        x = x + self.mlp.out_site(self.mlp(self.mlp_norm(x)))
+        return self.out_site(x)  # type: ignore[no-any-return]
+
+
+class TransformerModel(nn.Module):
+    """A decoder-only language model over int64 token ids."""
+
+    def __init__(self, spec: TransformerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embed = Embedding(spec.vocab, spec.width)
+        self.embed_site = Site()
+        attends = isinstance(spec.positions, RopeSpec) and hasattr(spec.mixer, "heads")
+        self.rope = Rope(spec.positions, spec.width // spec.mixer.heads) if attends else None  # type: ignore[arg-type,union-attr]
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
+        self.norm = RMSNorm(spec.norm, spec.width)
+        self.unembed = Linear(spec.width, spec.vocab)
+        if spec.tied:
+            self.unembed.weight = self.embed.weight
+        self.head_site = Site()
+
+    def hidden(self, tokens: Tensor, layout: SequenceLayout, cache: ModelCache | None = None) -> Tensor:
+        """Return the normalised residual stream float[B, T, D] of int64[B, T] tokens.
+
+        With a cache, the used slots of each row continue that row and are appended to it; `layout.positions`
+        must count on from the cache's lengths (`SequenceLayout.chunk`). Raises ValueError beyond its capacity.
+        """
+        if cache is not None and int((cache.lengths + layout.lengths).max()) > cache.capacity:
+            raise ValueError(f"the cache holds {cache.capacity} positions per row; more were given")
+        past = None if cache is None else cache.lengths
+        x = self.embed_site(self.embed(tokens))
+        context = Context(layout, self.rope, x.dtype, past)
+        for number, block in enumerate(self.blocks):
+            x = block(x, context, None if cache is None else cache.layers[number])
+        if cache is not None:
+            cache.advance(layout.lengths)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return logits float[..., V] of normalised hidden states float[..., D]."""
+        return self.head_site(self.unembed(hidden))  # type: ignore[no-any-return]
+
+    def forward(self, tokens: Tensor, layout: SequenceLayout, cache: ModelCache | None = None) -> Tensor:
+        """Return logits float[B, T, V] of int64[B, T] tokens."""
+        return self.head(self.hidden(tokens, layout, cache))
+
+    def step(self, tokens: Tensor, cache: ModelCache, active: Tensor) -> Tensor:
+        """Append one token int64[B] to each row that is `active` bool[B]; return logits float[B, V] of what follows.
+
+        Logits of inactive rows mean nothing; their cache rows stay unchanged.
+        """
+        layout = SequenceLayout.chunk(active.long(), cache.lengths, 1)
+        return self.head(self.hidden(tokens[:, None], layout, cache)[:, 0])
+
+    def new_cache(self, rows: int, capacity: int) -> ModelCache:
+        """Return an empty cache for `rows` rows of up to `capacity` positions."""
+        layers = [block.mixer.new_cache(rows, capacity) for block in self.blocks]  # type: ignore[union-attr,operator]
+        return ModelCache(layers, rows, capacity, self.embed.weight.device)
+
+    def sites(self) -> dict[str, nn.Module]:
+        """Return the places that probes can observe, by name."""
+        named = {"embed": self.embed_site, "head": self.head_site}
+        for number, block in enumerate(self.blocks):
+            named[f"blocks.{number}.mixer.out"] = block.mixer.out_site  # type: ignore[union-attr,assignment]
+            named[f"blocks.{number}.mlp.out"] = block.mlp.out_site  # type: ignore[union-attr,assignment]
+            named[f"blocks.{number}.out"] = block.out_site  # type: ignore[assignment]
+        return named  # type: ignore[return-value]
+
+    def init_weights(self, seed: int) -> None:
+        """Draw every parameter from (seed, its path) and recompute buffers; tied weights once, as the embedding."""
+        for path, module in self.named_modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset) and not (self.spec.tied and module is self.unembed):
+                reset(generator=generator_for(seed, path))
+        BUILDERS[type(self.spec.init)](self.spec.init, self, seed)
+
+
+
+@builds(InitITL)
+def init_itl(spec: InitITL, model: TransformerModel, seed: int) -> None:
+    """Leave what the modules draw: sigma = fan_in^-1/2, cut at 3 sigma, no depth factor (ITL)."""
+
+
+@builds(InitGPT2)
+def init_gpt2(spec: InitGPT2, model: TransformerModel, seed: int) -> None:
+    """Draw again with one sigma, projections into the residual stream with sigma / sqrt(2 layers) (GPT-2)."""
+    residual = spec.std * (2 * model.spec.layers) ** -0.5
+    for path, module in model.named_modules():
+        if isinstance(module, Linear | Embedding) and not (model.spec.tied and module is model.unembed):
+            into_stream = path.endswith((".mixer.o", ".mlp.down"))
+            draw_normal(module.weight, residual if into_stream else spec.std, generator_for(seed, path))
+
+
