@@ -1,0 +1,110 @@
+"""Batches: examples laid out in memory, with what is trained and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from ..models.layout import SequenceLayout
+from ..placement import Placement
+
+MAX_PADDING = 0.10
+LARGEST_MICRO_BATCH = 8192
+"""Slots of one forward pass; more gains nothing on a CPU and costs memory."""
+
+
+@frozen
+class Example:
+    """A document: int32[N] tokens, and bool[N] which positions are trained to predict the token that follows."""
+
+    tokens: npt.NDArray[np.int32]
+    trained: npt.NDArray[np.bool_]
+
+
+@frozen(eq=False)
+class Batch:
+    """One micro-batch of a step.
+
+    Attributes:
+        tokens: int64[B, T]. layout: how documents lie in it.
+        loss_index: int64[K], trained slots as indices into B * T. targets: int64[K]. weight: float32[K].
+        n_loss: sum of weights of the whole step, over all its micro-batches.
+    """
+
+    tokens: Tensor
+    layout: SequenceLayout
+    loss_index: Tensor
+    targets: Tensor
+    weight: Tensor
+    n_loss: float
+
+    def to(self, placement: Placement) -> Batch:
+        """Return the batch on the placement's device."""
+        device = placement.device
+        return evolve(
+            self,
+            tokens=self.tokens.to(device),
+            layout=self.layout.to(placement),
+            loss_index=self.loss_index.to(device),
+            targets=self.targets.to(device),
+            weight=self.weight.to(device, placement.dtype),
+        )
+
+
+def collate(examples: Sequence[Example], micro_batch: int | None = None) -> list[Batch]:
+    """Return the micro-batches of one step: examples sorted by length, one a row, padded to the longest of each.
+
+    `micro_batch` examples go together if given; otherwise as many as keep padding within 10 %.
+    """
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].tokens), i))
+    n_loss = float(sum(int(example.trained.sum()) for example in examples))
+    groups = _chunks(order, micro_batch) if micro_batch else _groups(order, [len(e.tokens) for e in examples])
+    return [_batch([examples[i] for i in group], n_loss) for group in groups]
+
+
+def _chunks(order: list[int], size: int) -> list[list[int]]:
+    return [order[at : at + size] for at in range(0, len(order), size)]
+
+
+def _groups(order: list[int], lengths: list[int]) -> list[list[int]]:
+    """Cut from the longest down so that each group's padding stays within the bound."""
+    groups: list[list[int]] = []
+    group: list[int] = []
+    used = longest = 0
+    for i in reversed(order):
+        slots = (len(group) + 1) * longest if group else lengths[i]
+        if group and (slots - used - lengths[i] > MAX_PADDING * slots or slots > LARGEST_MICRO_BATCH):
+            groups.append(group)
+            group, used = [], 0
+        if not group:
+            longest = lengths[i]
+        group.append(i)
+        used += lengths[i]
+    groups.append(group)
+    return groups
+
+
+def _batch(examples: Sequence[Example], n_loss: float) -> Batch:
+    lengths = [len(example.tokens) for example in examples]
+    width = max(lengths)
+    tokens = np.zeros((len(examples), width), dtype=np.int64)
+    index, targets = [], []
+    for row, example in enumerate(examples):
+        tokens[row, : lengths[row]] = example.tokens
+        at = np.flatnonzero(example.trained[:-1])
+        index.append(row * width + at)
+        targets.append(example.tokens[at + 1])
+    flat = torch.from_numpy(np.concatenate(index))
+    return Batch(
+        tokens=torch.from_numpy(tokens),
+        layout=SequenceLayout.rows(lengths, width),
+        loss_index=flat,
+        targets=torch.from_numpy(np.concatenate(targets).astype(np.int64)),
+        weight=torch.ones(len(flat)),
+        n_loss=n_loss,
+    )
