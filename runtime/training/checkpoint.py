@@ -1,0 +1,133 @@
+"""Checkpoints: whole or absent, verified by digests, written with torch.distributed.checkpoint.
+
+    checkpoints/step-100/   model and optimiser as .distcp, manifest.json with the SHA-256 of every file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+from ...spec.codec import unstructure
+from ...spec.diagnostic import Diagnostic, LmcError
+from ..models.transformer import TransformerModel
+
+MANIFEST = "manifest.json"
+
+
+def save(
+    folder: Path, step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any]
+) -> Path:
+    """Write the checkpoint of a step, replacing none: temporary name, digests, sync, rename."""
+    final = folder / f"step-{step}"
+    partial = folder / f"step-{step}.tmp"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights, moments = get_state_dict(model, optimizer)
+    with _quiet():
+        dcp.save({"model": weights, "optim": moments}, checkpoint_id=partial, no_dist=True)
+    digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+    (partial / MANIFEST).write_text(json.dumps({"step": step, "extra": extra, "files": digests}))
+    for path in partial.iterdir():
+        _sync(path)
+    _sync(partial)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(partial, final)
+    _sync(folder)
+    return final
+
+
+def load(folder: Path, model: TransformerModel, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+    """Load a verified checkpoint folder into model and optimiser; return its `extra`."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    if optimizer is None:
+        weights = model.state_dict()
+        with _quiet():
+            dcp.load({"model": weights}, checkpoint_id=folder, no_dist=True)
+        model.load_state_dict(weights)
+    else:
+        weights, moments = get_state_dict(model, optimizer)
+        with _quiet():
+            dcp.load({"model": weights, "optim": moments}, checkpoint_id=folder, no_dist=True)
+        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
+    extra: dict[str, Any] = manifest["extra"]
+    return extra
+
+
+def latest(folder: Path, warn: Callable[[str], None]) -> int | None:
+    """Return the step of the newest whole checkpoint, None if there never was one.
+
+    A damaged one is skipped with a warning. Raises LmcError (LM0805) if there are some and none is whole.
+    """
+    steps = sorted(kept_steps(folder), reverse=True)
+    for step in steps:
+        problem = damage(folder / f"step-{step}")
+        if not problem:
+            return step
+        warn(f"checkpoint {folder / f'step-{step}'} is damaged ({problem}); going back to the one before")
+    if steps:
+        message = f"no checkpoint in `{folder}` is whole"
+        raise LmcError(Diagnostic("LM0805", message, None, help="remove the folder to train again from the start"))
+    return None
+
+
+def kept_steps(folder: Path) -> list[int]:
+    """Return the steps that have a checkpoint, whole or not."""
+    return [int(path.name[5:]) for path in folder.glob("step-*") if path.name[5:].isdigit()]
+
+
+def damage(path: Path) -> str:
+    """Return what is wrong with a checkpoint folder, or "" if it is whole."""
+    try:
+        files = json.loads((path / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError):
+        return "no readable manifest"
+    for name, digest in files.items():
+        if not (path / name).is_file():
+            return f"{name} is missing"
+        if _sha256(path / name) != digest:
+            return f"{name} has other bytes than were written"
+    return ""
+
+
+def consolidate(model: TransformerModel, folder: Path) -> None:
+    """Write the weights as one `model.safetensors` and the architecture as `params.json`."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if model.spec.tied:
+        del weights["unembed.weight"]
+    partial = folder / "model.safetensors.tmp"
+    save_file(weights, partial)
+    os.replace(partial, folder / "model.safetensors")
+    (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")
+
+
+class _quiet(warnings.catch_warnings):  # type: ignore[type-arg]
+    """Silence what torch says about saving without a process group, which is meant."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", message=".*(torch.distributed|TypedStorage|single process).*")
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

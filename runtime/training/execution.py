@@ -1,0 +1,50 @@
+"""The execution record: choices that change bits but not meaning, resolved once and kept.
+
+Resolved at the first start from plan and machine, never from the steps that remain; restored on resume.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+from attrs import evolve
+
+from ...spec.model import Transformer
+from ...spec.records import Execution
+from ...spec.train import Train
+from ..placement import Placement
+
+SMALL = 1_000_000
+"""Parameters below which a second thread costs more than it brings."""
+
+
+def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
+    """Return the choices for a training that starts here."""
+    return Execution(
+        device=placement.device.type,
+        micro_batch=spec.micro_batch or 0,
+        row_layout="length-sorted",
+        threads=1 if model.params < SMALL else torch.get_num_threads(),
+        attention="sdpa",
+        compile=False,
+        flush_denormals=True,
+        versions={"torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def apply(execution: Execution) -> None:
+    """Set the threads and arithmetic of this process as the record says."""
+    torch.set_num_threads(execution.threads)
+    torch.set_flush_denormal(execution.flush_denormals)
+
+
+def seam(kept: Execution, spec: Train, model: Transformer, placement: Placement) -> str:
+    """Return what of a kept record this machine cannot honour, or "" if nothing."""
+    here = evolve(resolve(spec, model, placement), threads=kept.threads, micro_batch=kept.micro_batch)
+    changed = [
+        f"{name} {getattr(kept, name)} -> {getattr(here, name)}"
+        for name in ("device", "versions", "attention", "compile", "row_layout")
+        if getattr(kept, name) != getattr(here, name)
+    ]
+    return "; ".join(changed)
