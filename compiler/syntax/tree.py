@@ -1,8 +1,8 @@
 """The syntax tree of an `.lmspec` file: what was written, with spans, and nothing about what it means.
 
-    items    Import | Let | Assert | Assign | Block
-    exprs    Number | String | FString | Literal | Ref | Inline | Call | ListExpr | Comprehension | Unary | Binary | Cond
-    poison   Bad stands where something did not parse; no later pass complains about it again
+items    Import | Let | Assert | Assign | Block
+exprs    Number | String | FString | Literal | Ref | Inline | Call | ListExpr | Comprehension | Unary | Binary | Cond
+poison   Bad stands where something did not parse; no later pass complains about it again
 """
 
 from __future__ import annotations

@@ -1,0 +1,225 @@
+"""Pass: the text of a protocol literal becomes a pattern tree.
+
+In:  a string of the syntax tree, plain (its characters) or a regex (`grammars/pattern.lark`).
+Out: a tree of Chars | Concat | Alternate | Repeat | Capture, or None once every mistake has been recorded with a
+     span inside the literal.
+Not here: automata.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from attrs import frozen
+from lark import Lark, Token, Tree, UnexpectedInput
+
+from ...spec.diagnostic import Diagnostics
+from ...spec.span import Span
+from ..syntax.tree import String
+
+LAST = 0x10FFFF
+Range = tuple[int, int]
+REFUSED = {
+    "LAZY": ("LM0604", "lazy quantifier", "say what may not occur instead, for example [^\\n`]*"),
+    "LOOK": ("LM0603", "look-around", "an automaton decides byte by byte; describe the text itself"),
+    "BACKREF": ("LM0602", "back-reference", "an automaton has no memory of what it read; write the alternatives"),
+    "ANCHOR": ("LM0605", "anchor", "a pattern already covers the whole text between its neighbours; drop it"),
+}
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
+DIGIT: tuple[Range, ...] = ((48, 57),)
+WORD: tuple[Range, ...] = ((48, 57), (65, 90), (95, 95), (97, 122))
+SPACE: tuple[Range, ...] = ((9, 13), (32, 32))
+CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE}
+
+
+@frozen
+class Chars:
+    """One character out of sorted, disjoint ranges of code points."""
+
+    ranges: tuple[Range, ...]
+
+
+@frozen
+class Concat:
+    """One after the other."""
+
+    items: tuple[Pattern, ...]
+
+
+@frozen
+class Alternate:
+    """Any of them."""
+
+    items: tuple[Pattern, ...]
+
+
+@frozen
+class Repeat:
+    """`low` to `high` times; high None is unbounded."""
+
+    item: Pattern
+    low: int
+    high: int | None
+
+
+@frozen
+class Capture:
+    """A named group."""
+
+    name: str
+    item: Pattern
+
+
+Pattern = Chars | Concat | Alternate | Repeat | Capture
+
+
+def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
+    """Return the pattern of a literal, or None after recording what is wrong with it."""
+    if literal.prefix != "re":
+        return Concat(tuple(Chars(((ord(c), ord(c)),)) for c in literal.value))
+    try:
+        parsed = _parser().parse(literal.value)
+    except UnexpectedInput as error:
+        at = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(literal.value)
+        what = f"`{literal.value[at]}` cannot stand here" if at < len(literal.value) else "the pattern ends too early"
+        diagnostics.error("LM0601", inside(literal, at, at + 1), f"{what} in a pattern", help="escape it with \\")
+        return None
+    refused = [token for token in parsed.scan_values(lambda value: isinstance(value, Token) and value.type in REFUSED)]
+    for token in refused:
+        code, what, help = REFUSED[token.type]
+        span = inside(literal, token.start_pos or 0, token.end_pos or 0)
+        diagnostics.error(code, span, f"{what} in a protocol pattern", help=help)
+    if refused:
+        return None
+    try:
+        return _build(parsed)
+    except _Wrong as wrong:
+        diagnostics.error("LM0601", inside(literal, *wrong.at), str(wrong))
+        return None
+
+
+def inside(literal: String, start: int, end: int) -> Span:
+    """Return the span of characters [start, end) of a literal's value."""
+    if not literal.offsets:
+        return literal.span
+    first = literal.offsets[min(start, len(literal.offsets) - 1)]
+    last = literal.offsets[end] if end < len(literal.offsets) else literal.offsets[-1] + 1
+    return Span(literal.span.source, first, max(last, first + 1))
+
+
+class _Wrong(Exception):
+    def __init__(self, token: Token, message: str) -> None:
+        super().__init__(message)
+        self.at = (token.start_pos or 0, token.end_pos or 0)
+
+
+@cache
+def _parser() -> Lark:
+    text = files("lmc.grammars").joinpath("pattern.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", maybe_placeholders=False)
+
+
+def _build(node: Tree[Token]) -> Pattern:
+    kind, children = node.data, node.children
+    if kind in ("start", "group"):
+        return _build(_tree(children[0]))
+    if kind == "alternation":
+        items = tuple(_build(_tree(child)) for child in children)
+        return items[0] if len(items) == 1 else Alternate(items)
+    if kind == "sequence":
+        return Concat(tuple(_build(_tree(child)) for child in children))
+    if kind == "repeated":
+        return _repeat(_build(_tree(children[0])), _token(_tree(children[1]).children[0]))
+    if kind == "capture":
+        opening = _token(children[0])
+        return Capture(opening[opening.index("<") + 1 : -1], _build(_tree(children[1])))
+    if kind == "dot":
+        return Chars(complement(((10, 10),)))
+    token = _token(children[0])
+    if kind == "literal":
+        return Chars(((ord(token), ord(token)),))
+    return Chars(_escape(token, token) if kind == "escape" else _char_class(token))
+
+
+def _tree(node: Any) -> Tree[Token]:
+    assert isinstance(node, Tree)
+    return node
+
+
+def _token(node: Any) -> Token:
+    assert isinstance(node, Token)
+    return node
+
+
+def _repeat(item: Pattern, quantifier: Token) -> Repeat:
+    if quantifier in ("*", "+", "?"):
+        return Repeat(item, int(quantifier == "+"), 1 if quantifier == "?" else None)
+    low, _, high = quantifier[1:-1].partition(",")
+    bounds = int(low), (int(high) if high else None) if "," in quantifier else int(low)
+    if bounds[1] is not None and bounds[1] < bounds[0]:
+        raise _Wrong(quantifier, f"`{quantifier}` repeats at most fewer times than at least")
+    return Repeat(item, *bounds)
+
+
+def _escape(text: str, token: Token) -> tuple[Range, ...]:
+    letter = text[1]
+    if letter in "xu" and len(text) > 2:
+        code = int(text[2:], 16)
+        return ((code, code),)
+    if letter in CLASSES:
+        return CLASSES[letter]
+    if letter.lower() in CLASSES and letter.isupper():
+        return complement(CLASSES[letter.lower()])
+    if letter.isalnum() and letter not in ESCAPES:
+        raise _Wrong(token, f"`{text}` has no meaning in a pattern")
+    code = ord(ESCAPES.get(letter, letter))
+    return ((code, code),)
+
+
+def _char_class(token: Token) -> tuple[Range, ...]:
+    body = token[1:-1]
+    negated = body.startswith("^")
+    body = body[negated:]
+    ranges: list[Range] = []
+    at = 0
+    while at < len(body):
+        low, at = _member(body, at, token)
+        if at < len(body) - 1 and body[at] == "-":
+            high, at = _member(body, at + 1, token)
+            if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or low[0][0] > high[0][0]:
+                raise _Wrong(token, "a range in a class needs two characters in order")
+            ranges.append((low[0][0], high[0][0]))
+        else:
+            ranges += low
+    merged = merge(ranges)
+    return complement(merged) if negated else merged
+
+
+def _member(body: str, at: int, token: Token) -> tuple[tuple[Range, ...], int]:
+    if body[at] != "\\":
+        return ((ord(body[at]), ord(body[at])),), at + 1
+    width = {"x": 4, "u": 6}.get(body[at + 1], 2)
+    return _escape(body[at : at + width], token), at + width
+
+
+def merge(ranges: list[Range]) -> tuple[Range, ...]:
+    """Return sorted, disjoint ranges that cover the same code points."""
+    merged: list[Range] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def complement(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    """Return the ranges of every code point that sorted, disjoint ranges leave out."""
+    gaps, at = [], 0
+    for low, high in ranges:
+        if low > at:
+            gaps.append((at, low - 1))
+        at = high + 1
+    return (*gaps, (at, LAST)) if at <= LAST else tuple(gaps)
