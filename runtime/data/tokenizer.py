@@ -33,6 +33,10 @@ class Tokenizer:
         """Return the ids of ordinary text; the spelling of a special token stays text."""
         return list(text.encode())
 
+    def encode_bytes(self, text: bytes) -> list[int]:
+        """Return the ids of bytes."""
+        return list(text)
+
     def encode_marked(self, text: str) -> list[int]:
         """Return the ids of text in which the spelling of a declared special token is that token.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ class LayerCache(ABC):
     """What one layer remembers. `lengths` of the rows are kept by the `ModelCache` that it belongs to."""
 
     @abstractmethod
-    def copy(self, source: Tensor, target: Tensor) -> None:
+    def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows `source` int64[n] onto rows `target` int64[n]."""
 
     @abstractmethod
@@ -34,11 +35,21 @@ class LayerCache(ABC):
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's positions from `length` on."""
 
+    @abstractmethod
+    def take(self, rows: Tensor) -> LayerCache:
+        """Return a cache that holds copies of `rows` int64[n]."""
+
+    @abstractmethod
+    def put(self, rows: Tensor, part: Any) -> None:
+        """Write what `take` gave back into its rows."""
+
 
 class KVCache(LayerCache):
     """Keys and values, contiguous per row: float[B, K, capacity, E]."""
 
-    def __init__(self, rows: int, heads: int, capacity: int, size: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, rows: int, heads: int, capacity: int, size: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
         self.keys = torch.zeros(rows, heads, capacity, size, device=device, dtype=dtype)
         self.values = torch.zeros_like(self.keys)
 
@@ -49,7 +60,7 @@ class KVCache(LayerCache):
         self.keys[row, :, at] = keys[row, :, slot]
         self.values[row, :, at] = values[row, :, slot]
 
-    def copy(self, source: Tensor, target: Tensor) -> None:
+    def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows."""
         self.keys[target] = self.keys[source]
         self.values[target] = self.values[source]
@@ -66,6 +77,16 @@ class KVCache(LayerCache):
 
     def truncate(self, row: int, length: int) -> None:
         """Nothing to forget: positions beyond a row's length are never read."""
+
+    def take(self, rows: Tensor) -> KVCache:
+        """Return a cache of copied rows."""
+        part = copy(self)
+        part.keys, part.values = self.keys[rows], self.values[rows]
+        return part
+
+    def put(self, rows: Tensor, part: Any) -> None:
+        """Write rows back."""
+        self.keys[rows], self.values[rows] = part.keys, part.values
 
 
 class StateCache(LayerCache):
@@ -86,7 +107,7 @@ class StateCache(LayerCache):
         """Return the state float[B, D] after `past` int64[B] positions."""
         return self.states[torch.arange(len(past), device=past.device), past]
 
-    def copy(self, source: Tensor, target: Tensor) -> None:
+    def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows."""
         self.states[target] = self.states[source]
 
@@ -100,6 +121,16 @@ class StateCache(LayerCache):
 
     def truncate(self, row: int, length: int) -> None:
         """Nothing to forget: states beyond a row's length are never read."""
+
+    def take(self, rows: Tensor) -> StateCache:
+        """Return a cache of copied rows."""
+        part = copy(self)
+        part.states = self.states[rows]
+        return part
+
+    def put(self, rows: Tensor, part: Any) -> None:
+        """Write rows back."""
+        self.states[rows] = part.states
 
 
 class ModelCache:
@@ -135,7 +166,7 @@ class ModelCache:
         """Make row `target` equal to row `source`; they part from then on."""
         device = self.lengths.device
         for layer in self.layers:
-            layer.copy(torch.tensor([source], device=device), torch.tensor([target], device=device))
+            layer.copy_rows(torch.tensor([source], device=device), torch.tensor([target], device=device))
         self.lengths[target] = self.lengths[source]
 
     def snapshot(self, row: int) -> tuple[int, list[Any]]:
@@ -151,3 +182,15 @@ class ModelCache:
         for layer, part in zip(self.layers, parts, strict=True):
             layer.restore(row, part)
         self.lengths[row] = length
+
+    def take(self, rows: Tensor) -> ModelCache:
+        """Return a cache of its own that holds copies of `rows` int64[n]."""
+        part = ModelCache([layer.take(rows) for layer in self.layers], len(rows), self.capacity, self.lengths.device)
+        part.lengths = self.lengths[rows]
+        return part
+
+    def put(self, rows: Tensor, part: ModelCache) -> None:
+        """Write a part that `take` gave, and that may have grown, back into its rows."""
+        for layer, taken in zip(self.layers, part.layers, strict=True):
+            layer.put(rows, taken)
+        self.lengths[rows] = part.lengths

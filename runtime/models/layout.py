@@ -64,7 +64,9 @@ class SequenceLayout:
     def to(self, placement: Placement) -> SequenceLayout:
         """Return the layout on the placement's device."""
         device = placement.device
-        return SequenceLayout(self.documents.to(device), self.positions.to(device), self.lengths.to(device), self.packed)
+        return SequenceLayout(
+            self.documents.to(device), self.positions.to(device), self.lengths.to(device), self.packed
+        )
 
     def visible(self) -> Tensor:
         """Return the dense mask, bool[B, T, T]: which slot (last axis) a query slot sees; padding sees itself."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ...spec.model import InitGPT2, InitITL
 from ...spec.model import Rope as RopeSpec
 from ...spec.model import Transformer as TransformerSpec
 from ..registry import BUILDERS, builds
-from .attention import Context, Rope
 from . import recurrence as _recurrence  # noqa: F401  (registers its builder)
+from .attention import Context, Rope
 from .cache import ModelCache
 from .init import draw_normal, generator_for
 from .layers import Embedding, Linear, RMSNorm
@@ -113,7 +112,6 @@ class TransformerModel(nn.Module):
         BUILDERS[type(self.spec.init)](self.spec.init, self, seed)
 
 
-
 @builds(InitITL)
 def init_itl(spec: InitITL, model: TransformerModel, seed: int) -> None:
     """Leave what the modules draw: sigma = fan_in^-1/2, cut at 3 sigma, no depth factor (ITL)."""
@@ -127,5 +125,3 @@ def init_gpt2(spec: InitGPT2, model: TransformerModel, seed: int) -> None:
         if isinstance(module, Linear | Embedding) and not (model.spec.tied and module is model.unembed):
             into_stream = path.endswith((".mixer.o", ".mlp.down"))
             draw_normal(module.weight, residual if into_stream else spec.std, generator_for(seed, path))
-
-

@@ -1,0 +1,24 @@
+"""Samples to read."""
+
+from __future__ import annotations
+
+from ...spec.evaluation import GenerateEval
+from ..generation.engine import Engine, Request
+from ..generation.sampling import Sampling
+from ..models.transformer import TransformerModel
+from ..registry import builds
+from .evaluate import EvalContext, EvalResult
+
+
+@builds(GenerateEval)
+def evaluate_generate(spec: GenerateEval, model: TransformerModel, context: EvalContext) -> EvalResult:
+    """Return samples as rows and `tokens`, the mean length of a continuation."""
+    prompt = context.tokenizer.encode_marked(spec.prompt) or context.tokenizer.encode("\n")
+    requests = [
+        Request(prompt, spec.max_tokens, Sampling(spec.temperature, spec.top_k, spec.top_p, spec.seed + number))
+        for number in range(spec.samples)
+    ]
+    transcripts = Engine(model, context.tokenizer, context.toolkit).run(requests)
+    rows = [{"text": context.tokenizer.decode(t.tokens), "stop": t.stop} for t in transcripts]
+    lengths = [len(t.tokens) - t.prompt for t in transcripts]
+    return EvalResult({"tokens": sum(lengths) / len(lengths)}, rows)
