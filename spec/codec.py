@@ -10,7 +10,7 @@ import operator
 from typing import Any, TypeVar
 
 import attrs
-from cattrs import Converter
+from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from .expr import Expr
@@ -33,7 +33,7 @@ def structure(data: Any, cls: type[_T]) -> _T:
     try:
         return _converter().structure(data, cls)
     except Exception as error:
-        raise CodecError(f"no {cls.__name__}: {error}") from error
+        raise CodecError(f"no {cls.__name__}: " + "; ".join(transform_error(error))) from error
 
 
 def structure_spec(data: dict[str, Any]) -> Any:

@@ -1,0 +1,185 @@
+"""Tokens of a file, with statements separated.
+
+    newline or comma in braces, or at top level -> _SEP      newline in ( ) or [ ] -> dropped
+
+Recovery that needs only brackets happens here: a `}` closes what is open above its `{`; in ( ) and [ ] a line that
+begins like a statement closes them; a kind in column 1, or the end of the file, closes all blocks (LM0103).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from attrs import Factory, define
+from lark import Lark, Token
+
+from ...spec.diagnostic import Diagnostics
+from ...spec.span import Source, Span
+from .tree import Comment
+
+OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+CLOSING = {"RPAR": ")", "RSQB": "]", "RBRACE": "}"}
+COMMENT = re.compile(r"#[^\r\n]*")
+
+
+class _Terminals:
+    """Tells Lark which terminals to keep although no rule names them."""
+
+    always_accept = ("_NL", "COMMA", "BAD", "BAD_STRING")
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        return stream
+
+
+@cache
+def grammar() -> Lark:
+    """Return the parser; its table is kept in the user's cache folder where that can be written."""
+    text = files("lmc.grammars").joinpath("lmspec.lark").read_text(encoding="utf-8")
+    options = {"parser": "lalr", "lexer": "basic", "start": ["start", "expr", "assign"], "postlex": _Terminals(), "keep_all_tokens": True}
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lark(text, cache=str(folder / "lmspec.table"), **options)  # type: ignore[arg-type]
+    except OSError:
+        return Lark(text, **options)  # type: ignore[arg-type]
+
+
+@define
+class Lexed:
+    """The tokens that the parser reads, and the comments."""
+
+    tokens: list[Token]
+    comments: list[Comment]
+
+
+def lex(source: Source, kinds: Collection[str], diagnostics: Diagnostics) -> Lexed:
+    """Return the tokens of a source; what is never closed is reported and closed."""
+    raw = list(grammar().lex(source.text))
+    comments = _comments(source, raw)
+    return Lexed(list(_Separator(source, raw, kinds, diagnostics).run()), comments)
+
+
+def _comments(source: Source, raw: list[Token]) -> list[Comment]:
+    """Return the comments: what begins with `#` between two tokens."""
+    found: list[Comment] = []
+    at = 0
+    gaps = []
+    for token in raw:
+        if token.type != "_NL":
+            gaps.append((at, token.start_pos or 0))
+            at = token.end_pos or 0
+    for start, end in [*gaps, (at, len(source.text))]:
+        for match in COMMENT.finditer(source.text, start, end):
+            found.append(Comment(match.group(), Span(source, match.start(), match.end())))
+    return found
+
+
+@define
+class _Separator:
+    source: Source
+    raw: list[Token]
+    kinds: Collection[str]
+    diagnostics: Diagnostics
+    open: list[tuple[Token, str]] = Factory(list)
+    separated: bool = True
+
+    def run(self) -> Iterator[Token]:
+        for at, token in enumerate(self.raw):
+            if token.type == "_NL" or (token.type == "COMMA" and self._in_braces()):
+                yield from self._separate(at, token)
+                continue
+            if self._kind_in_column_1(at, token):
+                yield from self._close_blocks(token)
+            if token.type in CLOSING:
+                yield from self._close(token)
+                continue
+            if token.type in OPENING:
+                self.open.append((token, self._title(at)))
+            self.separated = token.type == "LBRACE"
+            yield token
+        if self.open:
+            yield from self._close_blocks(None)
+
+    def _in_braces(self) -> bool:
+        return not self.open or self.open[-1][0].type == "LBRACE"
+
+    def _separate(self, at: int, token: Token) -> Iterator[Token]:
+        if not self._in_braces() and token.type == "_NL" and self._statement_follows(at + 1):
+            while self.open and not self._in_braces():
+                opening, _ = self.open.pop()
+                yield self._made(OPENING[opening.type], token)
+        if self._in_braces() and not self.separated:
+            self.separated = True
+            yield Token("_SEP", str(token), token.start_pos, token.line, token.column, end_pos=token.end_pos)
+
+    def _statement_follows(self, at: int) -> bool:
+        ahead = [token.type for token in self.raw[at : at + 12]]
+        if not ahead or ahead[0] != "NAME":
+            return False
+        end = 1
+        while ahead[end : end + 2] == ["DOT", "NAME"]:
+            end += 2
+        return ahead[end : end + 1] in (["EQ"], ["PLUSEQ"], ["NAME"])
+
+    def _kind_in_column_1(self, at: int, token: Token) -> bool:
+        if token.type != "NAME" or token.column != 1 or not self.open or token not in self.kinds:
+            return False
+        ahead = [t.type for t in self.raw[at + 1 : at + 3]]
+        return ahead[:1] == ["NAME"] and ahead[1:] in (["COLON"], ["LBRACE"])
+
+    def _close_blocks(self, kind: Token | None) -> Iterator[Token]:
+        """Close everything and say which block was not closed."""
+        blocks = [(token, title) for token, title in self.open if token.type == "LBRACE"]
+        opening, title = blocks[0] if blocks else self.open[0]
+        span = Span(self.source, opening.start_pos or 0, opening.end_pos or 0)
+        lines = self.source.line_col(len(self.source.text))[0]
+        what = f"block `{title}`" if opening.type == "LBRACE" else f"`{opening}`"
+        help = ""
+        if kind is not None:
+            text = self.source.line(kind.line or 1).strip()
+            help = f"the line `{text}` at {kind.line} starts in column 1; a `}}` is probably missing before it"
+        end = f"opened here; the file ends at line {lines}"
+        self.diagnostics.error("LM0103", span, f"{what} is never closed", label=end, help=help)
+        place = kind if kind is not None else self.raw[-1]
+        while self.open:
+            opening, _ = self.open.pop()
+            yield self._made(OPENING[opening.type], place)
+        if kind is not None:
+            yield self._made("_SEP", place)
+            self.separated = True
+
+    def _close(self, token: Token) -> Iterator[Token]:
+        self.separated = False
+        if token.type == "RBRACE":
+            while self.open and self.open[-1][0].type != "LBRACE":
+                opening, _ = self.open.pop()
+                span = Span(self.source, opening.start_pos or 0, opening.end_pos or 0)
+                self.diagnostics.error("LM0103", span, f"`{opening}` is never closed", label="opened here")
+                yield self._made(OPENING[opening.type], token)
+        if self.open and OPENING[self.open[-1][0].type] == token.type:
+            self.open.pop()
+        elif not self.open or token.type == "RBRACE":
+            span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
+            self.diagnostics.error("LM0102", span, f"`{token}` closes nothing", help="remove it")
+            self.separated = True
+            return
+        yield token
+
+    def _title(self, at: int) -> str:
+        """Return the words before an opening brace on its line."""
+        words: list[str] = []
+        for token in reversed(self.raw[:at]):
+            if token.type not in ("NAME", "STRING", "COLON", "DOT"):
+                break
+            words.insert(0, str(token))
+        return " ".join(words).split(" : ")[0]
+
+    def _made(self, type_: str, place: Token) -> Token:
+        text = CLOSING.get(type_, "")
+        at = place.start_pos or 0
+        return Token(type_, text, at, place.line, place.column, place.line, place.column, at)

@@ -1,0 +1,211 @@
+"""Pass: text becomes a syntax tree, or a list of everything that is wrong with it.
+
+In:  a source. Out: a `tree.File`; what did not parse is `tree.Bad` and reported once.
+Recovery: an error drops the statement that it is in and goes on after it, at the same depth of braces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedToken
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from ...spec.diagnostic import Diagnostics, Edit
+from ...spec.span import Source, Span
+from . import tree
+from .build import Builder
+from .lexer import Lexed, grammar, lex
+
+LARGEST = 512 * 1024
+DEEPEST = 100
+KINDS = frozenset(
+    "tokenizer model mesh store protocol data train probe eval plot grid overlay".split()
+)
+KEYWORDS = {
+    name.upper(): name for name in "import as let assert and or not in if else for true false none unset".split()
+}
+
+
+def read_source(path: Path, shown: str, diagnostics: Diagnostics) -> Source | None:
+    """Return the text of a file, or None after recording why it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        span = Span(Source(shown, ""), 0, 0)
+        diagnostics.error("LM0701", span, f"`{shown}` cannot be read: {error.strerror}")
+        return None
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        source = Source(shown, data.decode("utf-8", errors="replace"))
+        at = len(data[: error.start].decode("utf-8", errors="replace"))
+        diagnostics.error("LM0106", Span(source, at, at + 1), "the file is not UTF-8", help="save it as UTF-8")
+        return None
+    return Source(shown, text)
+
+
+def parse(source: Source, diagnostics: Diagnostics, kinds: Collection[str] = KINDS) -> tree.File:
+    """Return the tree of a source; every syntax error is recorded, each once."""
+    whole = Span(source, 0, len(source.text))
+    if not _readable(source, diagnostics):
+        return tree.File((tree.Bad(whole),), (), whole)
+    lexed = lex(source, kinds, diagnostics)
+    parsed, bad = _Driver(source, diagnostics).run(lexed, "start")
+    builder = Builder(source, diagnostics, bad)
+    items = builder.items(parsed.children if parsed else [], whole)
+    return tree.File(items, tuple(lexed.comments), whole)
+
+
+def parse_expression(source: Source, diagnostics: Diagnostics) -> tree.Expr:
+    """Return the expression that a source holds, `tree.Bad` after an error."""
+    whole = Span(source, 0, len(source.text))
+    if not _readable(source, diagnostics):
+        return tree.Bad(whole)
+    parsed, _ = _Driver(source, diagnostics).run(lex(source, (), diagnostics), "expr")
+    return tree.Bad(whole) if parsed is None else Builder(source, diagnostics, []).expr(parsed)
+
+
+def parse_assignment(source: Source, diagnostics: Diagnostics) -> tree.Assign | None:
+    """Return the assignment `path = expr` that a source holds, None after an error."""
+    if not _readable(source, diagnostics):
+        return None
+    parsed, _ = _Driver(source, diagnostics).run(lex(source, (), diagnostics), "assign")
+    return None if parsed is None else Builder(source, diagnostics, []).assign(parsed)
+
+
+def _readable(source: Source, diagnostics: Diagnostics) -> bool:
+    text = source.text
+    if len(text) > LARGEST:
+        diagnostics.error("LM0105", Span(source, 0, 0), f"the file is larger than {LARGEST // 1024} KiB")
+        return False
+    if (at := text.find("\0")) >= 0:
+        diagnostics.error("LM0106", Span(source, at, at + 1), "the file holds a NUL character", help="remove it")
+        return False
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if depth > DEEPEST:
+            diagnostics.error("LM0105", Span(source, at, at + 1), f"brackets are nested deeper than {DEEPEST}")
+            return False
+    return True
+
+
+class _Driver:
+    """Feeds tokens to the parser; after an error goes back to the start of the statement and skips it."""
+
+    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+        self.source, self.diagnostics = source, diagnostics
+        self.bad: list[Span] = []
+
+    def run(self, lexed: Lexed, start: str) -> tuple[Tree[Token] | None, list[Span]]:
+        parser = grammar().parse_interactive("", start=start)
+        starts: list[tuple[InteractiveParser, int]] = [(parser.copy(), 0)]
+        tokens = lexed.tokens
+        at = 0
+        while at < len(tokens):
+            token = tokens[at]
+            try:
+                parser.feed_token(token)
+            except UnexpectedToken:
+                self._explain(tokens, at, starts[-1][1], parser)
+                if start != "start":
+                    return None, self.bad
+                at = self._skip(tokens, at, starts)
+                parser = starts[-1][0].copy()
+                continue
+            at += 1
+            if token.type == "LBRACE":
+                starts.append((parser.copy(), at))
+            elif token.type == "RBRACE" and len(starts) > 1:
+                starts.pop()
+            elif token.type == "_SEP":
+                starts[-1] = (parser.copy(), at)
+        try:
+            result = parser.feed_eof(tokens[-1] if tokens else None)
+        except UnexpectedToken:
+            self._explain(tokens, at, starts[-1][1], parser)
+            if start != "start":
+                return None, self.bad
+            result = starts[0][0].copy().feed_eof(None)
+        return (result if isinstance(result, Tree) else Tree("wrapped", [result])), self.bad
+
+    def _skip(self, tokens: list[Token], at: int, starts: list[tuple[InteractiveParser, int]]) -> int:
+        """Return where to go on: after the separator, or at the brace, that ends the faulty statement."""
+        first = starts[-1][1]
+        depth = 0
+        for token in tokens[first:at]:
+            depth += (token.type == "LBRACE") - (token.type == "RBRACE")
+        while at < len(tokens):
+            type_ = tokens[at].type
+            if type_ == "RBRACE" and depth == 0:
+                break
+            depth += (type_ == "LBRACE") - (type_ == "RBRACE")
+            at += 1
+            if type_ == "_SEP" and depth == 0:
+                break
+        begin = tokens[first].start_pos or 0 if first < len(tokens) else len(self.source.text)
+        end = (tokens[at - 1].end_pos or begin) if at else begin
+        self.bad.append(Span(self.source, begin, max(begin, end)))
+        starts[-1] = (starts[-1][0], at)
+        return at
+
+    def _explain(self, tokens: list[Token], at: int, first: int, parser: InteractiveParser) -> None:
+        """Record what is wrong at token `at` of the statement that begins at `first`."""
+        end = len(self.source.text)
+        token = tokens[at] if at < len(tokens) else Token("$END", "", end, end_pos=end)
+        before = tokens[at - 1] if at > first else None
+        span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
+        ends = token.type in ("_SEP", "RBRACE", "$END")
+        error = self.diagnostics.error
+        if before is not None and before.type in ("EQ", "PLUSEQ") and ends:
+            name = "".join(tokens[first : at - 1])
+            place = Span(self.source, before.end_pos or 0, (before.end_pos or 0) + 1)
+            error("LM0101", place, f"`{name}` has no value", label="expected a number, string, list, reference or block")
+        elif token.type in KEYWORDS:
+            error("LM0107", span, f"`{token}` is a keyword and cannot stand here", help="choose another name")
+        elif token.type == "BAD_STRING":
+            error("LM0104", span, "the string is never closed", label="opened here", help='close it with "')
+        elif token == "'":
+            error("LM0108", span, "strings are written with double quotes", help='write "..."')
+        elif token.type == "DOT" and at + 1 < len(tokens) and tokens[at + 1].type == "NUMBER":
+            self._fix("LM0108", span, "a number begins with a digit", "0.")
+        elif token.type == "CMP" and token == "==" and before is not None and before.type in ("NAME", "STRING"):
+            self._fix("LM0108", span, "`==` compares; a field is set with `=`", "=")
+        elif token.type == "CMP":
+            error("LM0108", span, "comparisons cannot be chained", help="join two of them with `and`")
+        elif token.type == "COMMA" and self._in_parentheses(tokens[first:at]):
+            error("LM0108", span, "there are no tuples", help="write a list: [a, b]")
+        elif before is not None and before.type == "EQ" and token.type == "EQ":
+            self._fix("LM0108", span, "`=` stands twice", "")
+        elif ends:
+            after = f" after `{before}`" if before is not None else ""
+            error("LM0102", span, f"the statement ends too early{after}", help="go on, or remove it")
+        else:
+            error("LM0102", span, f"`{token}` cannot stand here", help=_expected(parser))
+
+    def _fix(self, code: str, span: Span, message: str, text: str) -> None:
+        help = f"write `{text}`" if text else "remove one"
+        self.diagnostics.error(code, span, message, help=help, edits=(Edit(span, text),))
+
+    @staticmethod
+    def _in_parentheses(tokens: list[Token]) -> bool:
+        depth = 0
+        for token in reversed(tokens):
+            depth += (token.type in ("RPAR", "RSQB", "RBRACE")) - (token.type in ("LPAR", "LSQB", "LBRACE"))
+            if depth < 0:
+                return token.type == "LPAR"
+        return False
+
+
+def _expected(parser: InteractiveParser) -> str:
+    accepted = parser.accepts()
+    if "EQ" in accepted and "LBRACE" in accepted:
+        return "a statement is `field = value` or `kind name { ... }`"
+    if "NUMBER" in accepted:
+        return "a value is expected: a number, string, list, reference or block"
+    if "_SEP" in accepted:
+        return "begin a new line, or put a comma between statements"
+    return ""
