@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from attrs import Factory, frozen
 from attrs.validators import ge, gt
 
+from .automaton import Automata
 from .schema import option, variant
 from .units import Duration, Pattern
-
-Match = Literal["text", "special", "both"]
-
 
 @variant("call")
 @frozen(kw_only=True)
@@ -24,7 +20,6 @@ class ToolCall:
     handover: str | None = option(
         "Special token that gives the turn away; none: the end of `close` does.", default=None
     )
-    match: Match = option("Whether the hand-over is the special token, its spelling, or both.", default="special")
 
 
 @variant("reply")
@@ -51,10 +46,6 @@ class SqlProtocol:
     query: str = option("The statement.")
     allow: dict[str, tuple[str, ...]] = option("Values that a splice may take, by capture.", default=Factory(dict))
     reply: Reply = option("What the model is told.", default=Reply())
-    constrain: Literal["off", "inside"] = option(
-        "`inside`: once a call is open only tokens that can still end in a legal one are sampled.",
-        default="off",
-    )
     max_calls: int = option("Calls answered per dialogue.", default=1, validator=ge(0))
     timeout: Duration = option("Time one query may take.", unit="seconds", default=Duration(1.0), validator=gt(0.0))
 
@@ -66,6 +57,4 @@ class Automaton:
 
     protocols: tuple[str, ...] = option("Protocols, in order.", ref="protocol")
     tokenizer: str = option("Vocabulary that it is lifted over.", ref="tokenizer")
-    automata: dict[str, object] = option(
-        "The compiled byte automata.", hidden=True, identity=False, default=Factory(dict)
-    )
+    automata: Automata = option("The compiled byte automata.", hidden=True, identity=False)

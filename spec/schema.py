@@ -45,6 +45,20 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
 }
 """Variants that the language names and this version cannot run yet."""
 
+UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
+    "train": frozenset({"stage", "stop", "init", "precision", "remat", "limits", "secrets", "epochs", "ema"}),
+    "probe": frozenset({"on", "keep", "donor", "measure"}),
+    "call": frozenset({"match", "overlap"}),
+    "protocol": frozenset({"constrain", "expression"}),
+    "model": frozenset({"weights"}),
+    "grid": frozenset({"draw"}),
+    "eval": frozenset({"checkpoint", "slice"}),
+    "plot": frozenset({"checkpoint"}),
+}
+"""Fields and nested blocks that the language names and this version does not have."""
+SPELLINGS = {"from": "sources"}
+"""Fields that the language spells with a word that Python keeps for itself."""
+
 
 def option(
     doc: str,

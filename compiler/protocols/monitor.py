@@ -47,7 +47,9 @@ class _Builder:
     moved: dict[tuple[int, Bits, int], Bits] = Factory(dict)
 
     def free(self, pending: int = -1, accepted: bool = False) -> Key:
-        return Key(-1, frozenset(self._tag_open(p, nfa.start) for p, nfa in enumerate(self.opens)), DEAD, pending, accepted)
+        return Key(
+            -1, frozenset(self._tag_open(p, nfa.start) for p, nfa in enumerate(self.opens)), DEAD, pending, accepted
+        )
 
     @staticmethod
     def _tag_open(protocol: int, state: int) -> int:

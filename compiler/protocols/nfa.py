@@ -143,7 +143,10 @@ def _without_empty_moves(draft: _Draft, start: int, end: int) -> Nfa:
         for state in range(len(draft.bytes))
     )
     final = {
-        state: tags for state in range(len(draft.bytes)) for reached, tags in reversed(closures[state]) if reached == end
+        state: tags
+        for state in range(len(draft.bytes))
+        for reached, tags in reversed(closures[state])
+        if reached == end
     }
     return Nfa(edges, start, final)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from attrs import frozen
 
 from ...spec.automaton import Automata, Nfa
-from ...spec.codec import structure
 from ...spec.protocol import Reply, SqlProtocol
 from ..data.sqlite import Database
 from ..data.tokenizer import Tokenizer
@@ -64,18 +62,17 @@ def told(reply: Reply, outcome: Outcome) -> str:
 
 def build_toolkit(
     protocols: Sequence[SqlProtocol],
-    automata: Mapping[str, Any],
+    automata: Automata,
     tokenizer: Tokenizer,
     databases: Sequence[Database],
     device: torch.device,
 ) -> Toolkit:
     """Lift compiled automata over a tokenizer and bind each protocol to its database."""
-    compiled = structure(automata, Automata)
-    lifted = lift(compiled.monitor, tokenizer.vocabulary(), tokenizer.specials)
+    lifted = lift(automata.monitor, tokenizer.vocabulary(), tokenizer.specials)
     bound = tuple(
         BoundProtocol(name, spec, call, handover, SqlTool(spec, database.path, database.tables))
         for name, spec, call, handover, database in zip(
-            compiled.names, protocols, compiled.calls, compiled.handovers, databases, strict=True
+            automata.names, protocols, automata.calls, automata.handovers, databases, strict=True
         )
     )
     return Toolkit(bound, DeviceAutomaton(lifted, device))

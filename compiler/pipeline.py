@@ -1,0 +1,118 @@
+"""From a path to a plan: the passes in order, each over what the one before gave.
+
+    text -> tree (parse) -> declarations (declare) -> worlds (resolve) -> specs, rules, ids (build) -> plan
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from ..spec.diagnostic import Diagnostics
+from ..spec.identity import canonical_json
+from ..spec.plan import Header, Plan, SourceFile
+from ..spec.span import Source, Span
+from .plan.build import PlanBuilder
+from .plan.origins import leaves
+from .resolve.declare import Decl, Loader, Module, find_block
+from .resolve.world import Amendment, Program
+from .syntax import tree
+from .syntax.parse import parse_assignment
+
+
+@frozen(eq=False)
+class Compiled:
+    """What a compilation gives; `plan` is None if there were errors."""
+
+    plan: Plan | None
+    diagnostics: Diagnostics
+    builder: PlanBuilder | None = None
+
+    def sourcemap(self) -> Iterator[str]:
+        """Yield where every value comes from, a line per block of a run or grid and field."""
+        assert self.builder is not None
+        for name, worlds in self.builder.worlds.items():
+            for world in worlds[:1]:
+                for cell in world.reached():
+                    for path, origins in leaves(world, cell, f"{name}/{cell.name}."):
+                        listed = [[o.source, str(o.place) if o.place else "", o.text] for o in origins]
+                        yield canonical_json({path: listed})
+
+
+def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:
+    """Compile a file, with overlays and settings of the command line, weakest first."""
+    diagnostics = Diagnostics()
+    loader = Loader(diagnostics)
+    module = loader.load(path, str(path))
+    if module is None:
+        return Compiled(None, diagnostics)
+    modules = tuple(loader.modules.values())
+    amendments = tuple(_amendments(module, overlays, settings, diagnostics))
+    _check_overlays(module, diagnostics)
+    known = {d.name: d for d in module.decls if d.kind == "overlay"}
+    program = Program(module, modules, known, amendments, diagnostics, path.resolve().parent)
+    builder = PlanBuilder(program)
+    name = "-".join([path.stem, *overlays])
+    plan = builder.build(_header(name, path, modules, overlays, settings))
+    return Compiled(None if diagnostics.failed else plan, diagnostics, builder)
+
+
+def _header(
+    name: str, path: Path, modules: Sequence[Module], overlays: Sequence[str], settings: Sequence[str]
+) -> Header:
+    root = path.resolve().parent
+    sources = tuple(
+        SourceFile(str(m.path.resolve()), hashlib.sha256(m.path.read_bytes()).hexdigest()) for m in modules
+    )
+    return Header(name, str(root), sources, tuple(overlays), tuple(settings))
+
+
+def _amendments(
+    module: Module, overlays: Sequence[str], settings: Sequence[str], diagnostics: Diagnostics
+) -> Iterator[Amendment]:
+    for name in overlays:
+        overlay = module.names.get(name)
+        target = _target(module, overlay) if isinstance(overlay, Decl) and overlay.kind == "overlay" else None
+        if not isinstance(overlay, Decl) or target is None:
+            known = ", ".join(d.name for d in module.decls if d.kind == "overlay") or "none"
+            diagnostics.error("LM0509", None, f"there is no overlay `{name}`", help=f"overlays of the file: {known}")
+        else:
+            yield Amendment(target, overlay.items, overlay.module, f"overlay `{name}`")
+    for setting in settings:
+        amendment = _setting(module, setting, diagnostics)
+        if amendment is not None:
+            yield amendment
+
+
+def _setting(module: Module, text: str, diagnostics: Diagnostics) -> Amendment | None:
+    """Return one `--set block.path=expr`."""
+    source = Source("--set", text)
+    assign = parse_assignment(source, diagnostics)
+    if assign is None:
+        return None
+    target = module.names.get(assign.path[0].text)
+    if not isinstance(target, Decl) or len(assign.path) < 2:
+        known = ", ".join(d.name for d in module.decls)
+        span = assign.path[0].span
+        diagnostics.error("LM0207", span, "a setting begins with the name of a block", help=f"blocks are {known}")
+        return None
+    rest = assign.path[1:]
+    span = Span(source, rest[0].span.start, len(text))
+    beside = Module(Path.cwd() / "--set", source, module.file, module.names)
+    return Amendment(target, (tree.Assign(rest, assign.op, assign.value, span),), beside, "--set")
+
+
+def _target(module: Module, overlay: Decl) -> Decl | None:
+    found = find_block(overlay.module, overlay.base) if overlay.base is not None else None
+    return found if isinstance(found, Decl) and found.kind != "overlay" else None
+
+
+def _check_overlays(module: Module, diagnostics: Diagnostics) -> None:
+    for decl in module.decls:
+        if decl.kind == "overlay" and _target(module, decl) is None:
+            span = decl.base.span if decl.base is not None else decl.name_span
+            message = f"overlay `{decl.name}` has no block to lie over"
+            diagnostics.error("LM0509", span, message, help="write overlay NAME : BLOCK { ... }")

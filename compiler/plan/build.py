@@ -1,0 +1,440 @@
+"""Pass: worlds become nodes, points and targets."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+
+from ...spec.diagnostic import Diagnostic, Diagnostics, Label
+from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
+from ...spec.identity import identity
+from ...spec.plan import Header, Node, Place, Plan, Point, Target
+from ...spec.plot import LinePlot
+from ...spec.protocol import Automaton
+from ...spec.rules import Violation, violations
+from ...spec.schema import fields
+from ...spec.span import Span
+from ..protocols.compile import ProtocolSource, compile_protocols
+from ..resolve.cells import Cell, Scope
+from ..resolve.declare import Decl
+from ..resolve.grids import AxisValue, Grid, plain, read_grid
+from ..resolve.problems import POISON, Problem, problem
+from ..resolve.values import DeclRef, PartRef
+from ..resolve.world import Program, World
+from ..syntax import tree
+
+RECORDS = ("step", "lr", "grad_norm", "tokens", "loss_tokens", "seconds")
+RECORD_COLUMNS = {*RECORDS, "loss.train", "loss.valid", "module", "mean", "rms", "absmax", "run"}
+METRICS = {
+    LossEval: ("loss", "bits_per_byte"),
+    AnswersEval: ("accuracy", "follows", "calls"),
+    GenerateEval: ("tokens",),
+}
+AGGREGATES = ("min", "max", "mean")
+
+
+@define(eq=False)
+class PlanBuilder:
+    """Collects what a program's runs need."""
+
+    program: Program
+    nodes: dict[str, Node] = Factory(dict)
+    points: list[Point] = Factory(list)
+    targets: list[Target] = Factory(list)
+    automata: dict[tuple[tuple[str, ...], str], str] = Factory(dict)
+    worlds: dict[str, list[World]] = Factory(dict)
+    grids: dict[str, Grid] = Factory(dict)
+    null: World = field(init=False)
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Where mistakes go."""
+        return self.program.diagnostics
+
+    def build(self, header: Header) -> Plan:
+        """Return the plan of the main file's runs."""
+        decls = self.program.main.decls
+        self.null = World(self.program, None)
+        grids = [(decl, read_grid(decl, self.program)) for decl in decls if decl.kind == "grid" and not decl.poisoned]
+        bases = {grid.base for _, grid in grids if grid} | {base for d in decls if d.kind == "train" for base in d.bases}
+        for decl in decls:
+            if decl.kind == "train" and not decl.poisoned:
+                self._train(decl, default=decl not in bases)
+        for decl, grid in grids:
+            if grid is not None:
+                self._grid(decl, grid)
+        self._check_unreached()
+        for decl in decls:
+            if decl.kind == "plot" and not decl.poisoned:
+                self._guard(lambda decl=decl: self._plot(decl))
+        for item in self.program.main.asserts:
+            self._guard(lambda item=item: self._assert(item, Scope((), self.program.main), self.null))
+        return Plan(header, self.nodes, tuple(self.points), tuple(self.targets))
+
+    def _guard(self, action: Any) -> None:
+        try:
+            action()
+        except Problem as error:
+            if error.diagnostic is not None:
+                self.diagnostics.add(error.diagnostic)
+
+    def _train(self, decl: Decl, *, default: bool) -> None:
+        """Plan a train on its own; one that others start from must only make sense with them."""
+        program = self.program if default else evolve(self.program, diagnostics=Diagnostics())
+        builder = self if default else evolve_builder(self, program)
+        try:
+            world = World(program, decl)
+            point = builder._point(world, decl, decl.name, {}, {})
+        except Problem as error:
+            if default and error.diagnostic is not None:
+                self.diagnostics.add(error.diagnostic)
+            return
+        if not default and program.diagnostics.failed:
+            return
+        self.nodes.update(builder.nodes)
+        self.points.append(point)
+        self.worlds[decl.name] = [world]
+        self._run_targets(decl.name, "train", [point], default)
+
+    def _grid(self, decl: Decl, grid: Grid) -> None:
+        failures: dict[tuple[str, Span | None], tuple[Diagnostic, int, str]] = {}
+        points: list[Point] = []
+        names: dict[str, int] = {}
+        for world, values in grid.points():
+            axes = {axis.path: plain(v.value) for axis, v in zip(grid.axes, values, strict=True)}
+            try:
+                if not self._kept(grid, world):
+                    continue
+                point = self._point(world, grid.base, decl.name, axes, self._name(grid, world, values))
+                points.append(point)
+                names[point.name] = names.get(point.name, 0) + 1
+            except Problem as error:
+                found = error.diagnostic
+                if found is None:
+                    failures.setdefault(("", None), (Diagnostic("", "", None), 0, ""))
+                    continue
+                first, count, where = failures.get((found.code, found.span), (found, 0, _listed(axes)))
+                failures[found.code, found.span] = (first, count + 1, where)
+        for (code, _), (first, count, where) in failures.items():
+            if code:
+                self._report_failures(decl, grid, first, count, where)
+        if not points and not failures:
+            self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None and grid.draft.name is not None and len({p.run for p in points if p.name == twice}) > 1:
+            span = grid.draft.name[0].span
+            self.diagnostics.error("LM0508", span, f"several runs are called `{twice}`", help="name every axis in `name`")
+        self.points += points
+        self.grids[decl.name] = grid
+        self.worlds[decl.name] = list(grid.worlds.values())
+        self._run_targets(decl.name, "grid", points, True)
+
+    def _report_failures(self, decl: Decl, grid: Grid, first: Diagnostic, count: int, where: str) -> None:
+        if count == grid.total and grid.total == 1 or not grid.axes:
+            self.diagnostics.add(first)
+            return
+        message = f"{count:,} of {grid.total:,} points of grid `{decl.name}` fail {first.code}: {first.message}"
+        labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
+        span = self._axis_at_fault(grid, first) or decl.name_span
+        self.diagnostics.error("LM0507", span, message, label=f"first: {where}", labels=labels, help=first.help)
+
+    @staticmethod
+    def _axis_at_fault(grid: Grid, first: Diagnostic) -> Span | None:
+        spans = [first.span, *(label.span for label in first.labels)]
+        return next((axis.place.span for axis in grid.axes if axis.place.span in spans), None)
+
+    def _kept(self, grid: Grid, world: World) -> bool:
+        if grid.draft.where is None:
+            return True
+        expr, module = grid.draft.where
+        assert world.root is not None
+        key = ("where", id(expr))
+        kept = world.memo.once(key, lambda: world.evaluator.expr(expr, Scope((world.root,), module)))
+        if not isinstance(kept, bool):
+            raise problem("LM0301", expr.span, "`where` needs a Bool")
+        return kept
+
+    def _name(self, grid: Grid, world: World, values: tuple[AxisValue, ...]) -> str:
+        assert world.root is not None
+        if grid.draft.name is None:
+            parts = [f"{axis.path.split('.')[-1]}{plain(v.value)}" for axis, v in zip(grid.axes, values, strict=True)]
+            return "-".join([grid.draft.decl.name, *parts])
+        expr, module = grid.draft.name
+        name = world.memo.once(("name", id(expr)), lambda: world.evaluator.expr(expr, Scope((world.root,), module)))
+        if not isinstance(name, str):
+            raise problem("LM0301", expr.span, "`name` needs a Str")
+        return name
+
+    def _point(self, world: World, base: Decl, grid: str, axes: dict[str, Any], name: Any) -> Point:
+        root = world.root
+        assert root is not None
+        run = self.register(world, root)
+        evals, probes = {}, {}
+        for decl in self.attached(base, "eval"):
+            evals[decl.name] = self._attach(world, decl, run)
+        for decl in self.attached(base, "probe"):
+            probes[decl.name] = self._attach(world, decl, run)
+        values = {**axes, **world.memo.once("values", lambda: self._values(world, base, grid))}
+        return Point(grid, name or base.name, axes, run, evals, probes, values)
+
+    def attached(self, base: Decl, kind: str) -> list[Decl]:
+        """Return the evaluations or probes whose run is `base` or a block that it starts from."""
+        found = []
+        for decl in self.program.main.decls:
+            if decl.kind == kind and not decl.poisoned:
+                run = self._run_of(decl)
+                if run is base or run in base.bases:
+                    found.append(decl)
+        return found
+
+    def _run_of(self, decl: Decl) -> Decl | None:
+        def resolve() -> Decl | None:
+            value = self.null.evaluator.value(self.null.instance(decl), "run")
+            return value.decl if isinstance(value, DeclRef) else None
+
+        try:
+            found: Decl | None = self.null.memo.once(("run", decl), resolve)
+        except Problem as error:
+            if error.diagnostic is not None:
+                self.diagnostics.add(error.diagnostic)
+            return None
+        return found
+
+    def _values(self, world: World, base: Decl, grid: str) -> dict[str, Any]:
+        """Return the compile-time values that plots, tables and names read."""
+        root = world.root
+        assert root is not None
+        names = dict.fromkeys(["seed", "model.params", *self._paths(grid)])
+        return {name: self._path_value(world, root, name) for name in names}
+
+    def _paths(self, grid: str) -> list[str]:
+        """Return the names in plots of a grid that are paths into the run."""
+        found: list[str] = []
+        for decl in self.program.main.decls:
+            if decl.kind == "plot" and not decl.poisoned:
+                try:
+                    spec = self.null.spec(self.null.instance(decl))
+                except Problem:
+                    continue
+                if grid in spec.sources:
+                    found += [name for name in plot_names(spec) if not self._is_column(name)]
+        return found
+
+    def _is_column(self, name: str) -> bool:
+        head, _, metric = name.partition(".")
+        if name in RECORD_COLUMNS:
+            return True
+        decl = self.program.main.names.get(head)
+        return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
+
+    def _path_value(self, world: World, root: Cell, name: str) -> Any:
+        parts = [tree.Name(part, root.span) for part in name.split(".")]
+        ref = tree.Ref(parts[0], tuple(parts[1:]), root.span)
+        value = world.evaluator.expr(ref, Scope((root,), root.root.module))
+        if isinstance(value, DeclRef | PartRef):
+            return value.decl.name
+        return plain(value)
+
+    def register(self, world: World, cell: Cell) -> str:
+        """Return the id of a block's node, made with its inputs once per distinct spec."""
+        result: str = world.memo.once(("node", cell), lambda: self._register(world, cell))
+        return result
+
+    def _register(self, world: World, cell: Cell) -> str:
+        spec = world.spec(cell)
+        for name, attribute in fields(cell.cls).items():
+            if attribute.metadata["ref"] and not attribute.metadata["hidden"]:
+                value = world.evaluator.value(cell, name)
+                for ref in value if isinstance(value, tuple) else (value,):
+                    if isinstance(ref, DeclRef | PartRef):
+                        self.register(world, world.instance(ref.decl))
+        for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
+            raise Problem(self._violation(world, cell, violation))
+        for item, scope in cell.asserts:
+            self._assert(item, scope, world)
+        node_id = world.node_id(cell)
+        self.nodes.setdefault(node_id, Node(node_id, spec, cell.name, self.place(cell.root.name_span)))
+        return node_id
+
+    def _assert(self, item: tree.Assert, scope: Scope, world: World) -> None:
+        if world.evaluator.expr(item.condition, scope) is not True:
+            message = "an assertion does not hold"
+            if item.message is not None:
+                message = world.evaluator.expr(item.message, scope)
+            raise problem("LM0308", item.condition.span, message)
+
+    def _violation(self, world: World, cell: Cell, violation: Violation) -> Diagnostic:
+        spans = [self._span(world, cell, path) for path in violation.paths]
+        labels = tuple(Label(span, "and here") for span in spans[1:] if span != spans[0])
+        return Diagnostic(violation.code, violation.message, spans[0], "set here", labels, violation.help)
+
+    def _span(self, world: World, cell: Cell, path: str) -> Span:
+        """Return where the value at a rule's path was set."""
+        reference, colon, rest = path.rpartition(":")
+        if colon:
+            value = world.evaluator.value(cell, reference)
+            cell = world.instance(value.decl)
+        *slots, name = rest.split(".")
+        for slot in slots:
+            cell = cell.slots.get(slot) or cell
+        settings = cell.fields.get(name)
+        return settings[-1].expr.span if settings else cell.span
+
+    def place(self, span: Span) -> Place:
+        """Return a span as a plan keeps it."""
+        return Place(span.source.path, span.line, span.column, span.text.split("\n")[0])
+
+    def _attach(self, world: World, decl: Decl, run: str) -> str:
+        cell = world.instance(decl)
+        result: str = world.memo.once(("attached", cell), lambda: self._attached(world, decl, cell))
+        return result
+
+    def _attached(self, world: World, decl: Decl, cell: Cell) -> str:
+        assert world.root is not None
+        spec = evolve(world.spec(cell), run=self.register(world, world.root))
+        if getattr(spec, "data", None) is not None:
+            self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
+        if getattr(spec, "protocols", ()):
+            spec = evolve(spec, automaton=self._automaton(world, cell))
+        node_id = identity(spec, world.neutral(cell))
+        self.nodes.setdefault(node_id, Node(node_id, spec, decl.name, self.place(decl.name_span)))
+        return node_id
+
+    def _automaton(self, world: World, cell: Cell) -> str:
+        """Return the node of the token automaton of an evaluation's protocols."""
+        protocols = [world.instance(ref.decl) for ref in world.evaluator.value(cell, "protocols")]
+        ids = tuple(self.register(world, protocol) for protocol in protocols)
+        data = getattr(cell.cls, "data", None) is not None and world.evaluator.value(cell, "data")
+        owner = world.instance(data.decl) if data else world.instance(world.evaluator.value(world.root, "data").decl)
+        tokenizer = self.register(world, world.instance(world.evaluator.value(owner, "tokenizer").decl))
+        if (ids, tokenizer) not in self.automata:
+            specials = self.nodes[tokenizer].spec.specials
+            compiled = compile_protocols([self._source(world, p) for p in protocols], specials, self.diagnostics)
+            if compiled is None:
+                raise POISON
+            spec = Automaton(protocols=ids, tokenizer=tokenizer, automata=compiled)
+            node_id = identity(spec)
+            self.automata[ids, tokenizer] = node_id
+            self.nodes[node_id] = Node(node_id, spec, protocols[0].name, self.place(protocols[0].span))
+        return self.automata[ids, tokenizer]
+
+    @staticmethod
+    def _source(world: World, cell: Cell) -> ProtocolSource:
+        spec, call = world.spec(cell), cell.slot("call")
+        assert call is not None
+
+        def literal(owner: Cell, name: str, value: Any) -> tree.String:
+            expr = owner.fields[name][-1].expr
+            if isinstance(expr, tree.String):
+                return expr
+            return tree.String(value.text, "re" if value.regex else "", expr.span)
+
+        query = cell.fields["query"][-1].expr
+        return ProtocolSource(
+            cell.name,
+            literal(call, "open", spec.call.open),
+            literal(call, "body", spec.call.body),
+            literal(call, "close", spec.call.close),
+            spec.call.handover,
+            query if isinstance(query, tree.String) else tree.String(spec.query, "", query.span),
+            spec.allow,
+            call.fields["handover"][-1].expr.span if "handover" in call.fields else cell.span,
+        )
+
+    def _check_unreached(self) -> None:
+        """Check the blocks that no run reaches: their mistakes are mistakes all the same."""
+        reached = {cell.root for worlds in self.worlds.values() for world in worlds for cell in world.reached()}
+        for decl in self.program.main.decls:
+            if decl in reached or decl.poisoned or decl.kind in ("grid", "overlay", "plot", "train", "eval", "probe"):
+                continue
+            self._guard(lambda decl=decl: self.register(self.null, self.null.instance(decl)))
+        for decl in self.program.main.decls:
+            if decl.kind in ("eval", "probe") and not decl.poisoned and decl not in reached:
+                self._guard(lambda decl=decl: self.null.spec(self.null.instance(decl)))
+
+    def _plot(self, decl: Decl) -> None:
+        cell = self.null.instance(decl)
+        spec: LinePlot = self.null.spec(cell)
+        points = [point for point in self.points if point.grid in spec.sources]
+        probes = [node for point in self.points for name, node in point.probes.items() if name in spec.sources]
+        self._check_names(decl, cell, spec, bool(probes))
+        inputs = dict.fromkeys(probes)
+        for point in points:
+            inputs[point.run] = None
+            for name in plot_names(spec):
+                if name == "loss.valid":
+                    inputs.update(dict.fromkeys(n for n in point.evals.values() if _is_valid_loss(self.nodes[n].spec)))
+                elif name.split(".")[0] in point.evals:
+                    inputs[point.evals[name.split(".")[0]]] = None
+        spec = evolve(spec, inputs=tuple(inputs))
+        node_id = identity(spec)
+        self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span))
+        targets = {target.name: target for target in self.targets}
+        default = all(targets[name].default for name in spec.sources if name in targets)
+        self.targets.append(Target(decl.name, "plot", (node_id,), default))
+
+    def _check_names(self, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
+        for name in plot_names(spec):
+            head, _, metric = name.partition(".")
+            eval_ = self.program.main.names.get(head)
+            if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
+                known = METRICS[self.null.instance(eval_).cls]
+                if metric not in known:
+                    near = difflib.get_close_matches(metric, known, 1)
+                    help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
+                    raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
+        if of_probes or any("step" in expr.names() for expr in (spec.x, spec.color, spec.facet) if expr):
+            return
+        drawn = {name for expr in (spec.x, spec.color, spec.facet) if expr for name in expr.names()}
+        plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
+        for source in spec.sources:
+            grid = self.grids.get(source)
+            left = [axis.path for axis in grid.axes if axis.path not in drawn | {"seed"} and len(axis.values) > 1] if grid else []
+            if left and plain_y and not self._fixed(spec, left):
+                message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
+                help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"
+                raise problem("LM0505", _span_of(cell, plain_y[0].text), message, help=help)
+
+    @staticmethod
+    def _fixed(spec: LinePlot, left: list[str]) -> bool:
+        """Whether `where` mentions every remaining axis, and so may fix it."""
+        return spec.where is not None and set(left) <= set(spec.where.names())
+
+    def _run_targets(self, name: str, kind: str, points: list[Point], default: bool) -> None:
+        nodes: dict[str, None] = {}
+        for point in points:
+            nodes.update(dict.fromkeys([point.run, *point.evals.values(), *point.probes.values()]))
+        self.targets.append(Target(name, kind, tuple(nodes), default))
+
+
+def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
+    """Return a builder that reports elsewhere and keeps its own nodes."""
+    other = PlanBuilder(program, dict(builder.nodes))
+    other.null = builder.null
+    return other
+
+
+def plot_names(spec: LinePlot) -> list[str]:
+    """Return the names that a plot reads."""
+    exprs = [spec.x, *spec.y, spec.color, spec.facet, spec.where]
+    return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))
+
+
+def _is_valid_loss(spec: Any) -> bool:
+    return isinstance(spec, LossEval) and spec.split == "valid"
+
+
+def _span_of(cell: Cell, text: str) -> Span:
+    """Return where a plot says something: the first field whose text holds it."""
+    for settings in cell.fields.values():
+        span = settings[-1].expr.span
+        at = span.text.find(text)
+        if at >= 0:
+            return Span(span.source, span.start + at, span.start + at + len(text))
+    return cell.span
+
+
+def _listed(axes: dict[str, Any]) -> str:
+    return ", ".join(f"{path} = {value}" for path, value in axes.items())

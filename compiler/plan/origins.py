@@ -1,0 +1,57 @@
+"""Where values come from: for every field of every block of a run, what set it, strongest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...spec.plan import Origin, Place
+from ...spec.schema import fields
+from ..resolve.cells import AxisRead, Cell, Setting, is_map, spelled
+from ..resolve.evaluate import _is_slot
+from ..resolve.problems import Problem
+from ..resolve.values import shown
+from ..resolve.world import World
+
+
+def leaves(world: World, cell: Cell, prefix: str) -> Iterator[tuple[str, list[Origin]]]:
+    """Yield every leaf below a cell with its chain of origins."""
+    for name, attribute in fields(cell.cls).items():
+        if attribute.metadata["hidden"] or attribute.metadata["repeat"]:
+            continue
+        path = f"{prefix}{spelled(name)}"
+        if is_map(cell.cls, name):
+            for key, setting in cell.maps.get(name, {}).items():
+                yield f"{path}.{key}", [_origin(setting)]
+        elif _is_slot(cell, name):
+            inner = cell.slot(name)
+            if inner is not None:
+                yield from leaves(world, inner, path + ".")
+        else:
+            yield path, chain(world, cell, name)
+    for blocks in cell.named.values():
+        for name, inner in blocks.items():
+            yield from leaves(world, inner, f"{prefix}{name}.")
+
+
+def chain(world: World, cell: Cell, name: str) -> list[Origin]:
+    """Return what set a field, strongest first, down to the schema's default."""
+    found = [_origin(setting) for setting in reversed(cell.fields.get(name, []))]
+    attribute = fields(cell.cls)[name]
+    if attribute.metadata["derived"]:
+        found.append(Origin("schema", None, f"derived: {attribute.metadata['derived']}"))
+    else:
+        try:
+            default: Any = world.evaluator.default(cell, name)
+        except Problem:
+            return found
+        found.append(Origin("schema default", None, shown(default)))
+    return found
+
+
+def _origin(setting: Setting) -> Origin:
+    span = setting.expr.span
+    text = " ".join(span.text.split())
+    if isinstance(setting.expr, AxisRead):
+        text = f"axis {text}"
+    return Origin(setting.origin, Place(span.source.path, span.line, span.column, text), text)

@@ -1,0 +1,42 @@
+"""Plans on disk: a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...spec.diagnostic import Diagnostic, LmcError
+from ...spec.plan import Plan
+from ...spec.plan_text import parse_plan, plan_lines
+
+PLAN = "plan.jsonl"
+SOURCEMAP = "sourcemap.jsonl"
+
+
+def write_plan(plan: Plan, sourcemap: Iterable[str], folder: Path) -> None:
+    """Write a plan folder. Raises LmcError (LM0804) where it cannot be written."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        partial.chmod(0o755)
+        (partial / PLAN).write_text("".join(line + "\n" for line in plan_lines(plan)), encoding="utf-8")
+        (partial / SOURCEMAP).write_text("".join(line + "\n" for line in sourcemap), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise LmcError(Diagnostic("LM0804", f"the plan cannot be written to `{folder}`: {error.strerror}", None)) from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read a plan folder. Raises LmcError: LM0801, LM0802, LM0803 if there is none."""
+    path = folder / PLAN
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LmcError(Diagnostic("LM0803", f"there is no plan in `{folder}`", None, help="compile a spec first")) from error
+    except UnicodeDecodeError as error:
+        raise LmcError(Diagnostic("LM0801", f"plan `{path}` is damaged", None, help="compile it again")) from error
+    return parse_plan(text.splitlines(), str(path))

@@ -1,0 +1,202 @@
+"""Declarations: the top-level names of a file and of the files that it imports."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from attrs import Factory, define, field
+
+from ...spec.diagnostic import Diagnostics, Edit, Label
+from ...spec.schema import REGISTRY, UNSUPPORTED
+from ...spec.span import Source, Span
+from ..syntax import tree
+from ..syntax.parse import KINDS, parse, read_source
+
+EDITION = 1
+
+
+@define(eq=False)
+class Decl:
+    """A top-level block, or an anonymous one that a field made.
+
+    Attributes:
+        bases: the blocks that it starts from, nearest first. variant: name in the schema, "" for the only form.
+    """
+
+    kind: str
+    name: str
+    items: tuple[tree.Item, ...]
+    module: Module = field(repr=False)
+    span: Span
+    name_span: Span
+    base: tree.Ref | None = None
+    bases: list[Decl] = field(factory=list, repr=False)
+    variant: str = ""
+    poisoned: bool = False
+    anonymous: bool = False
+
+    @property
+    def chain(self) -> list[Decl]:
+        """The blocks whose statements make this one, weakest first."""
+        return [*reversed(self.bases), self]
+
+
+@define(eq=False)
+class Module:
+    """A file: its folder, and what its names stand for."""
+
+    path: Path
+    source: Source
+    file: tree.File = field(repr=False)
+    names: dict[str, Decl | tree.Let | Module] = Factory(dict)
+    asserts: list[tree.Assert] = Factory(list)
+
+    @property
+    def decls(self) -> list[Decl]:
+        """The blocks that are written in this file, in order."""
+        return [item for item in self.names.values() if isinstance(item, Decl)]
+
+
+@define
+class Loader:
+    """Reads a file and what it imports; each file once."""
+
+    diagnostics: Diagnostics
+    modules: dict[Path, Module] = Factory(dict)
+    loading: list[Path] = Factory(list)
+
+    def load(self, path: Path, shown: str, at: Span | None = None) -> Module | None:
+        """Return the module of a file, or None after recording why there is none."""
+        key = path.resolve()
+        if key in self.loading:
+            self.diagnostics.error("LM0206", at, "the file imports itself", help="remove one of the imports")
+            return None
+        if key in self.modules:
+            return self.modules[key]
+        found = Diagnostics()
+        source = read_source(path, shown, found)
+        if source is None:
+            problem = found.items[0]
+            if at is None or problem.code != "LM0701":
+                self.diagnostics.add(problem)
+            else:
+                self.diagnostics.error("LM0211", at, problem.message, help="paths are relative to this file")
+            return None
+        module = Module(path, source, parse(source, self.diagnostics))
+        self.modules[key] = module
+        self.loading.append(key)
+        for item in module.file.items:
+            self._declare(module, item)
+        self.loading.pop()
+        for decl in module.decls:
+            self.link(decl)
+        return module
+
+    def _declare(self, module: Module, item: tree.Item) -> None:
+        error = self.diagnostics.error
+        if isinstance(item, tree.Import):
+            shown = str(Path(module.source.path).parent / item.path.value)
+            imported = self.load(module.path.parent / item.path.value, shown, item.path.span)
+            if imported is not None:
+                self._name(module, item.name, imported)
+        elif isinstance(item, tree.Let):
+            self._name(module, item.name, item)
+        elif isinstance(item, tree.Assert):
+            module.asserts.append(item)
+        elif isinstance(item, tree.Assign):
+            if item.dotted != "edition":
+                error("LM0214", item.span, "only `edition` is set at top level", help=f"write let {item.dotted} = ...")
+            elif not isinstance(item.value, tree.Number) or item.value.value != EDITION:
+                error("LM0304", item.value.span, "this version knows edition 1", help="write edition = 1")
+        elif isinstance(item, tree.Block):
+            self._block(module, item)
+
+    def _block(self, module: Module, block: tree.Block) -> None:
+        kind = block.kind
+        if kind.text not in KINDS:
+            near = difflib.get_close_matches(kind.text, KINDS, 1)
+            help = f"did you mean `{near[0]}`?" if near else f"kinds are {', '.join(sorted(KINDS))}"
+            edits = (Edit(kind.span, near[0]),) if near else ()
+            self.diagnostics.error("LM0201", kind.span, f"`{kind.text}` is no kind of block", help=help, edits=edits)
+            return
+        if block.name is None:
+            self.diagnostics.error("LM0209", kind.span, f"a top-level `{kind.text}` needs a name", help="name it")
+            return
+        decl = Decl(kind.text, block.name.text, block.items, module, block.span, block.name.span, block.base)
+        self._name(module, block.name, decl)
+
+    def _name(self, module: Module, name: tree.Name, value: Decl | tree.Let | Module) -> None:
+        before = module.names.get(name.text)
+        if before is None:
+            module.names[name.text] = value
+            return
+        labels = (Label(before.name_span, "first here"),) if isinstance(before, Decl) else ()
+        self.diagnostics.error("LM0205", name.span, f"`{name.text}` is defined twice", labels=labels, help="rename one")
+
+    def link(self, decl: Decl, seen: tuple[Decl, ...] = ()) -> None:
+        """Find a block's variant and the blocks that it starts from."""
+        if decl.variant or decl.bases or decl.poisoned or decl.kind == "overlay":
+            return
+        variants = REGISTRY.get(decl.kind, {})
+        if decl.base is None:
+            decl.variant = ""
+            if decl.kind not in ("grid",) and "" not in variants:
+                self._no_variant(decl)
+            return
+        target = find_block(decl.module, decl.base)
+        if isinstance(target, Decl) and target is not decl and target.kind == decl.kind:
+            if target in seen:
+                decl.poisoned = True
+                self.diagnostics.error("LM0206", decl.base.span, f"`{decl.name}` starts from itself")
+                return
+            self.link(target, (*seen, decl))
+            decl.bases, decl.variant = [target, *target.bases], target.variant
+            decl.poisoned = decl.poisoned or target.poisoned
+            return
+        name = decl.base.dotted or ""
+        if name in variants:
+            decl.variant = name
+        else:
+            self._unknown_base(decl, name, target)
+
+    def _no_variant(self, decl: Decl) -> None:
+        decl.poisoned = True
+        known = ", ".join(REGISTRY.get(decl.kind, {}))
+        message = f"{decl.kind} `{decl.name}` says not which variant it is"
+        self.diagnostics.error("LM0202", decl.name_span, message, help=f"write {decl.kind} {decl.name} : {known}")
+
+    def _unknown_base(self, decl: Decl, name: str, target: Decl | Module | tree.Let | None) -> None:
+        assert decl.base is not None
+        decl.poisoned = True
+        if isinstance(target, Decl):
+            message = f"`{name}` is a {target.kind}; a {decl.kind} starts from a {decl.kind}"
+            self.diagnostics.error("LM0310", decl.base.span, message)
+            return
+        unknown_variant(decl.kind, name, decl.base.span, self.diagnostics, [d.name for d in decl.module.decls])
+
+
+def unknown_variant(
+    slot: str, name: str, span: Span, diagnostics: Diagnostics, blocks: list[str] | None = None
+) -> None:
+    """Record that a slot has no such variant, or that this version cannot run it."""
+    if name in UNSUPPORTED.get(slot, ()):
+        known = ", ".join(v for v in REGISTRY.get(slot, {}) if v)
+        message = f"{slot} variant `{name}` is not supported by this version"
+        diagnostics.error("LM0212", span, message, help=f"this version has {known}")
+        return
+    known_names = [v for v in REGISTRY.get(slot, {}) if v] + (blocks or [])
+    near = difflib.get_close_matches(name, known_names, 1)
+    help = f"did you mean `{near[0]}`?" if near else f"{slot} variants are {', '.join(known_names)}"
+    edits = (Edit(span, near[0]),) if near else ()
+    diagnostics.error("LM0202", span, f"there is no {slot} variant `{name}`", help=help, edits=edits)
+
+
+def find_block(module: Module, ref: tree.Ref) -> Decl | Module | tree.Let | None:
+    """Return what a dotted name of a file stands for, through imports."""
+    found: Decl | Module | tree.Let | None = module.names.get(ref.head.text)
+    for part in ref.tail:
+        if not isinstance(found, Module) or not isinstance(part, tree.Name):
+            return None
+        found = found.names.get(part.text)
+    return found

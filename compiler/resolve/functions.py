@@ -1,0 +1,145 @@
+"""The functions of the language: total, hermetic, exact to 34 digits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from .values import EXACT, PathValue
+
+LONGEST = 100_000
+
+
+class Misuse(Exception):
+    """A function was given what it cannot take."""
+
+
+def _range(*args: Any) -> list[int]:
+    if not 1 <= len(args) <= 3 or not all(isinstance(a, int) for a in args):
+        raise Misuse("takes one to three whole numbers: end, or start, end and step")
+    if len(args) == 3 and args[2] == 0:
+        raise Misuse("needs a step that is not 0")
+    return _bounded(range(*args))
+
+
+def _pow2(low: Any, high: Any) -> list[int]:
+    if not (isinstance(low, int) and isinstance(high, int) and 0 <= low <= high <= 62):
+        raise Misuse("takes two exponents in order, both included: pow2(1, 3) is [2, 4, 8]")
+    return [2**n for n in range(low, high + 1)]
+
+
+def _geom(start: Any, stop: Any, count: Any) -> list[Decimal]:
+    low, high = Decimal(start), Decimal(stop)
+    if low <= 0 or high <= 0:
+        raise Misuse("takes positive ends")
+    return _spaced(EXACT.ln(low), EXACT.ln(high), count, EXACT.exp)
+
+
+def _linspace(start: Any, stop: Any, count: Any) -> list[Decimal]:
+    return _spaced(Decimal(start), Decimal(stop), count, lambda value: value)
+
+
+def _logspace(start: Any, stop: Any, count: Any) -> list[Decimal]:
+    return _spaced(Decimal(start), Decimal(stop), count, lambda value: EXACT.power(Decimal(10), value))
+
+
+def _spaced(low: Decimal, high: Decimal, count: Any, shape: Callable[[Decimal], Decimal]) -> list[Decimal]:
+    if not isinstance(count, int) or not 1 <= count <= LONGEST:
+        raise Misuse(f"takes a count from 1 to {LONGEST:,}")
+    if count == 1:
+        return [EXACT.plus(shape(low))]
+    step = EXACT.divide(EXACT.subtract(high, low), Decimal(count - 1))
+    points = [EXACT.add(low, EXACT.multiply(step, Decimal(n))) for n in range(count)]
+    return [EXACT.normalize(shape(point)).quantize(Decimal("1e-30")).normalize() for point in points]
+
+
+def _bounded(values: range) -> list[int]:
+    if len(values) > LONGEST:
+        raise Misuse(f"gives more than {LONGEST:,} values")
+    return list(values)
+
+
+def _of_list(function: Callable[[Any], Any]) -> Callable[..., Any]:
+    def reduce(*args: Any) -> Any:
+        values = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else list(args)
+        if not values:
+            raise Misuse("needs at least one value")
+        return function(values)
+
+    return reduce
+
+
+def _sqrt(value: Any) -> Decimal:
+    if value < 0:
+        raise Misuse("takes no negative number")
+    return EXACT.sqrt(Decimal(value))
+
+
+def _len(value: Any) -> int:
+    if not isinstance(value, list | tuple | str):
+        raise Misuse("takes a list or a string")
+    return len(value)
+
+
+def _round(value: Any, digits: Any = 0) -> Any:
+    rounded = round(Decimal(value), digits)
+    return int(rounded) if digits == 0 else rounded
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "range": _range,
+    "pow2": _pow2,
+    "geom": _geom,
+    "linspace": _linspace,
+    "logspace": _logspace,
+    "min": _of_list(min),
+    "max": _of_list(max),
+    "sum": _of_list(sum),
+    "len": _len,
+    "sqrt": _sqrt,
+    "round": _round,
+    "file": lambda path: PathValue(_text(path)),
+    "files": lambda path: PathValue(_text(path), glob=True),
+}
+UNSUPPORTED_FUNCTIONS = frozenset({"uniform", "loguniform", "choice", "env"})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Misuse("takes a string")
+    return value
+
+
+def arithmetic(op: str, left: Any, right: Any) -> Any:
+    """Return `left op right` of exact numbers, strings or lists. Raises Misuse with what is wrong."""
+    if op == "+" and isinstance(left, str) and isinstance(right, str):
+        return left + right
+    if op == "+" and isinstance(left, list) and isinstance(right, list):
+        return left + right
+    if not all(isinstance(v, int | Decimal) and not isinstance(v, bool) for v in (left, right)):
+        raise Misuse(f"`{op}` takes numbers")
+    if op in ("/", "//", "%") and right == 0:
+        raise Misuse("division by zero")
+    if isinstance(left, int) and isinstance(right, int) and op in ("+", "-", "*", "//", "%"):
+        return {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "//": int.__floordiv__, "%": int.__mod__}[op](
+            left, right
+        )
+    if op == "**":
+        return _power(left, right)
+    a, b = Decimal(left), Decimal(right)
+    if op == "//":
+        return int((a / b).to_integral_value(rounding="ROUND_FLOOR"))
+    if op == "%":
+        return EXACT.subtract(a, EXACT.multiply(b, Decimal(math.floor(a / b))))
+    operations = {"+": EXACT.add, "-": EXACT.subtract, "*": EXACT.multiply, "/": EXACT.divide}
+    return operations[op](a, b)
+
+
+def _power(left: Any, right: Any) -> Any:
+    if isinstance(left, int) and isinstance(right, int) and 0 <= right <= 1000:
+        return left**right
+    if left < 0 and right != int(right):
+        raise Misuse("a negative number has no such power")
+    return EXACT.power(Decimal(left), Decimal(right))

@@ -1,0 +1,241 @@
+"""Values: exact until a field types them.
+
+    int, Decimal      numbers as written or computed        Quantity    with a unit of size or duration
+    Pattern           re"..."                               PathValue   file("..."), files("...")
+    DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { heads = 1 }
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from decimal import Context, Decimal
+from typing import Any, Literal
+
+from attrs import frozen
+
+from ...spec.diagnostic import Edit
+from ...spec.schema import hints, members
+from ...spec.span import Span
+from ...spec.units import (
+    COUNT_SUFFIXES,
+    DURATION_SUFFIXES,
+    SIZE_SUFFIXES,
+    Duration,
+    FilePath,
+    Glob,
+    Pattern,
+    Size,
+    Steps,
+)
+from ..syntax import tree
+from .cells import BlockValue
+from .declare import Decl
+from .problems import Problem, problem
+
+EXACT = Context(prec=34)
+
+
+@frozen
+class Quantity:
+    """A number with a unit: bytes or seconds."""
+
+    value: Decimal
+    unit: Literal["Size", "Duration"]
+
+
+@frozen
+class PathValue:
+    """A path relative to the root of the compilation; `glob` if it stands for many files."""
+
+    path: str
+    glob: bool = False
+
+
+@frozen(eq=False)
+class DeclRef:
+    """A block as a value."""
+
+    decl: Decl
+
+
+@frozen(eq=False)
+class PartRef:
+    """A repeated block within a block: `facts.people`."""
+
+    decl: Decl
+    name: str
+    kind: str
+
+
+def number(literal: tree.Number) -> int | Decimal | Quantity:
+    """Return the value of a number literal. Raises Problem (LM0302) for an unknown suffix."""
+    suffix = literal.suffix
+    if suffix in COUNT_SUFFIXES:
+        value = literal.value * COUNT_SUFFIXES[suffix]
+        return int(value) if value == value.to_integral_value() and not _fractional(literal) else value
+    if suffix in SIZE_SUFFIXES:
+        return Quantity(literal.value * SIZE_SUFFIXES[suffix], "Size")
+    if suffix in DURATION_SUFFIXES:
+        return Quantity(literal.value * DURATION_SUFFIXES[suffix], "Duration")
+    known = [s for s in (*COUNT_SUFFIXES, *SIZE_SUFFIXES, *DURATION_SUFFIXES) if s]
+    near = difflib.get_close_matches(suffix, known, 1, 0.4)
+    help = f"did you mean `{near[0]}`?" if near else f"suffixes are {' '.join(known)}"
+    raise problem("LM0302", literal.span, f"`{suffix}` is no unit", help=help)
+
+
+def _fractional(literal: tree.Number) -> bool:
+    """Whether a literal without suffix is written as a fraction or with an exponent, and so may mean a float."""
+    return literal.suffix == "" and literal.value.as_tuple().exponent != 0
+
+
+def exact(value: Any) -> Any:
+    """Return a value read from a typed field as one that arithmetic is exact on."""
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def shown(value: Any) -> str:
+    """Return a value as the language writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, Quantity):
+        return f"{value.value:g} {'bytes' if value.unit == 'Size' else 's'}"
+    if isinstance(value, DeclRef):
+        return value.decl.name
+    if isinstance(value, Pattern):
+        return f're"{value.text}"' if value.regex else f'"{value.text}"'
+    if isinstance(value, PathValue):
+        return f'{"files" if value.glob else "file"}("{value.path}")'
+    return str(value)
+
+
+def type_name(annotation: Any) -> str:
+    """Return a type in the words of the language."""
+    names = {int: "Int", float: "Float", bool: "Bool", str: "Str", Steps: "Int", Size: "Size", Duration: "Duration"}
+    names |= {FilePath: "Path", Glob: "Path", Pattern: "Str or Regex"}
+    if annotation in names:
+        return names[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f'"{a}"' for a in arguments)
+    if origin is tuple:
+        return f"List[{type_name(arguments[0])}]"
+    plain = [m for m in members(annotation) if m is not type(None)]
+    return " or ".join(type_name(m) for m in plain) if len(plain) > 1 else type_name(plain[0]) if plain else "none"
+
+
+def kind_name(value: Any) -> str:
+    """Return what a value is, in the words of the language."""
+    for types, name in (
+        ((bool,), "a Bool"),
+        ((int,), "an Int"),
+        ((Decimal, float), "a Float"),
+        ((str,), "a Str"),
+        ((list, tuple), "a List"),
+        ((Pattern,), "a Regex"),
+        ((PathValue,), "a Path"),
+        ((BlockValue,), "a block"),
+    ):
+        if isinstance(value, types):
+            return name
+    if isinstance(value, Quantity):
+        return f"a {value.unit}"
+    if isinstance(value, DeclRef):
+        return f"the {value.decl.kind} `{value.decl.name}`"
+    return "none" if value is None else type(value).__name__
+
+
+def typed(value: Any, cls: Any, name: str, span: Span | None, many: bool) -> Any:
+    """Return a value as field `name` of `cls` holds it. Raises Problem: LM0301, LM0302, LM0304."""
+    annotation = hints(cls)[name]
+    if many and not isinstance(value, list):
+        value = [value]
+    return convert(value, annotation, f"`{name}`", span)
+
+
+def convert(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
+    """Return `value` as the annotation wants it. Int widens to Float; nothing else converts."""
+    origin = typing.get_origin(annotation)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong(value, annotation, what, span)
+        item = typing.get_args(annotation)[0]
+        return tuple(convert(v, item, f"an item of {what}", span) for v in value)
+    if origin is Literal:
+        return _enum(value, typing.get_args(annotation), what, span)
+    options = members(annotation)
+    if len(options) > 1:
+        if value is None and type(None) in options:
+            return None
+        plain = [option for option in options if option is not type(None)]
+        if len(plain) == 1:
+            return convert(value, plain[0], what, span)
+        for option in plain:
+            try:
+                return convert(value, option, what, span)
+            except Problem:
+                continue
+        raise _wrong(value, annotation, what, span)
+    return _plain(value, annotation, what, span)
+
+
+def _plain(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
+    if annotation is bool and isinstance(value, bool):
+        return value
+    if isinstance(value, Quantity):
+        if annotation is Size and value.unit == "Size" and value.value == value.value.to_integral_value():
+            return int(value.value)
+        if annotation is Duration and value.unit == "Duration":
+            return float(value.value)
+        raise _wrong(value, annotation, what, span)
+    if annotation in (int, Steps, float) and isinstance(value, int | Decimal | float) and not isinstance(value, bool):
+        return _numeric(value, annotation, what, span)
+    if annotation is Pattern and isinstance(value, str | Pattern):
+        return value if isinstance(value, Pattern) else Pattern(value)
+    if annotation is str and isinstance(value, str):
+        return value
+    if annotation is FilePath and isinstance(value, PathValue) and not value.glob:
+        return FilePath(value.path)
+    if annotation is Glob and isinstance(value, PathValue):
+        return Glob(value.path)
+    if annotation in (FilePath, Glob) and isinstance(value, str):
+        raise problem("LM0301", span, f"{what} needs a Path, got a Str", help=f'write file("{value}")')
+    raise _wrong(value, annotation, what, span)
+
+
+def _numeric(value: Any, annotation: Any, what: str, span: Span | None) -> int | float:
+    if annotation is float:
+        return float(value)
+    if isinstance(value, int):
+        return value
+    whole = Decimal(value).to_integral_value()
+    if annotation is Steps or whole == value:
+        return int(whole)
+    raise problem("LM0301", span, f"{what} needs an Int, got {value}", help=f"write {whole} or {whole + 1}")
+
+
+def _enum(value: Any, allowed: tuple[Any, ...], what: str, span: Span | None) -> Any:
+    if value in allowed and isinstance(value, str):
+        return value
+    listed = ", ".join(f'"{a}"' for a in allowed)
+    if not isinstance(value, str):
+        raise problem("LM0301", span, f"{what} takes one of {listed}, got {kind_name(value)}")
+    near = difflib.get_close_matches(value, allowed, 1)
+    help = f'did you mean "{near[0]}"?' if near else ""
+    edits = (Edit(span, f'"{near[0]}"'),) if near and span else ()
+    raise problem("LM0304", span, f"{what} takes one of {listed}", help=help, edits=edits)
+
+
+def _wrong(value: Any, annotation: Any, what: str, span: Span | None) -> Problem:
+    wanted = type_name(annotation)
+    article = "an" if wanted[:1] in "AEIO" else "a"
+    units = {"Duration": "durations end in ms, s, min, h or d", "Size": "sizes end in KiB, MiB, GiB or TiB"}
+    measured = isinstance(value, Quantity) or (wanted in units and isinstance(value, int | Decimal))
+    message = f"{what} needs {article} {wanted}, got {kind_name(value)}"
+    return problem("LM0302" if measured else "LM0301", span, message, help=units.get(wanted, ""))

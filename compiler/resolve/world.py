@@ -1,0 +1,265 @@
+"""Worlds: a train and every block that it reaches, each block once, with the edits that hold here alone.
+
+Strength of what is said about a block, weakest first: its base chain, overlays that it names, its own fields; then,
+through the train, the same order of the train's statements, the axes and `set` of a grid, `--with` and `--set`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from ...spec.diagnostic import Diagnostics
+from ...spec.identity import identity
+from ...spec.schema import fields
+from ..syntax import tree
+from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell
+from .declare import Decl, Loader, Module, find_block
+from .evaluate import Evaluator, Memo, _is_slot
+from .problems import POISON, Problem, problem
+from .values import DeclRef, PartRef, convert
+
+
+@frozen(eq=False)
+class Amendment:
+    """A body that is applied to a block after everything else: an overlay of the command line, or one `--set`."""
+
+    target: Decl
+    items: tuple[tree.Item, ...]
+    module: Module
+    origin: str
+
+
+@frozen(eq=False)
+class Program:
+    """What is the same in every world."""
+
+    main: Module
+    modules: tuple[Module, ...]
+    overlays: dict[str, Decl]
+    amendments: tuple[Amendment, ...]
+    diagnostics: Diagnostics
+    root: Path
+
+
+@define(eq=False)
+class World:
+    """Blocks as they are for one train; `train` None is the world of what no train reaches."""
+
+    program: Program
+    train: Decl | None
+    late: tuple[tuple[tuple[tree.Item, ...] | AxisStatement, Scope | None, str], ...] = ()
+    edits: list[Crossing] = field(factory=list)
+    cells: dict[Decl, Cell] = field(factory=dict)
+    memo: Memo = field(factory=Memo)
+    others: dict[Decl, World] = field(factory=dict)
+    evaluator: Evaluator = field(init=False)
+    root: Cell | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.evaluator = Evaluator(self, self.memo, self.program.root)
+        if self.train is not None:
+            self.root = self.instance(self.train)
+            for statement, scope, origin in self.late:
+                self._apply_late(self.root, statement, scope, origin)
+        for amendment in self.program.amendments:
+            if amendment.target.kind == "grid" or (amendment.target.kind == "train" and amendment.target is not self.train):
+                continue
+            cell = self.instance(amendment.target)
+            scope = Scope((cell,), amendment.module)
+            Writer(self).apply(cell, amendment.items, scope, amendment.origin)
+            self._cross()
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Where mistakes go."""
+        return self.program.diagnostics
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """The files of the program."""
+        return self.program.modules
+
+    def _apply_late(self, root: Cell, statement: Any, scope: Scope | None, origin: str) -> None:
+        scope = scope or Scope((root,), root.root.module)
+        scope = evolve(scope, cells=(root, *(c for c in scope.cells if c is not root)))
+        if isinstance(statement, AxisStatement):
+            Writer(self).assign(root, statement.path, statement.expr, scope, origin, False, statement)
+        else:
+            Writer(self).apply(root, statement, scope, origin)
+        self._cross()
+
+    def instance(self, decl: Decl) -> Cell:
+        """Return the cell of a block in this world. Raises Problem for a block that has no variant."""
+        if decl.kind == "train" and self.train is not None and decl is not self.train:
+            return self._other(decl)
+        if decl not in self.cells:
+            if decl.anonymous:
+                Loader(self.diagnostics).link(decl)
+            if decl.poisoned or decl.kind in ("grid", "overlay"):
+                raise POISON
+            cell = new_cell(decl)
+            self.cells[decl] = cell
+            for part in decl.chain:
+                for overlay in named_overlays(part, self.program):
+                    Writer(self).apply(cell, overlay.items, Scope((cell,), overlay.module), f"overlay `{overlay.name}`")
+                origin = "own field" if part is decl else f"base `{part.name}`"
+                Writer(self).apply(cell, part.items, Scope((cell,), part.module), origin)
+            if decl is self.train or self.train is None:
+                self._cross()
+        return self.cells[decl]
+
+    def _other(self, decl: Decl) -> Cell:
+        if decl not in self.others:
+            self.others[decl] = World(self.program, decl)
+        return self.others[decl].instance(decl)
+
+    def _cross(self) -> None:
+        """Apply the statements that went on behind references, in order; they may go on behind others."""
+        while self.edits:
+            edit = self.edits.pop(0)
+            try:
+                cell = self._target(edit)
+            except Problem as error:
+                if error.diagnostic is not None:
+                    self.diagnostics.add(error.diagnostic)
+                continue
+            writer = Writer(self)
+            if isinstance(edit.statement, tree.Block):
+                writer.apply(cell, edit.statement.items, edit.scope.inside(cell), edit.origin)
+            else:
+                statement = edit.statement
+                expr = statement.expr if isinstance(statement, AxisStatement) else statement.value
+                append = isinstance(statement, tree.Assign) and statement.op == "+="
+                writer.assign(cell, statement.path, expr, edit.scope, edit.origin, append, statement)
+
+    def _target(self, edit: Crossing) -> Cell:
+        settings = edit.owner.fields.get(edit.field, [])
+        span = edit.statement.span
+        if not settings:
+            raise problem("LM0209", span, f"`{edit.field}` refers to nothing that could be changed")
+        top = settings[-1]
+        value = self.evaluator.expr(top.expr, top.scope, (edit.owner, edit.field))
+        if isinstance(value, PartRef):
+            part = self.instance(value.decl).block_named(value.name)
+            assert part is not None
+            return part
+        if not isinstance(value, DeclRef):
+            raise problem("LM0310", span, f"`{edit.field}` refers to no block")
+        return self.instance(value.decl)
+
+    def spec(self, cell: Cell) -> Any:
+        """Return the spec of a cell, its references as node ids. Raises Problem."""
+        return self.memo.once(("spec", cell), lambda: self._spec(cell))
+
+    def _spec(self, cell: Cell) -> Any:
+        values = {}
+        first: Problem | None = None
+        for name, attribute in fields(cell.cls).items():
+            if attribute.metadata["hidden"]:
+                continue
+            try:
+                values[name] = self._field(cell, name)
+            except Problem as error:
+                if error.diagnostic is not None:
+                    self.diagnostics.add(error.diagnostic) if first is not None else None
+                first = first if first is not None and first.diagnostic is not None else error
+        if first is not None:
+            raise first
+        if cell.poisoned:
+            raise POISON
+        return cell.cls(**values, **self._hidden(cell, values))
+
+    def _field(self, cell: Cell, name: str) -> Any:
+        attribute = fields(cell.cls)[name]
+        if attribute.metadata["repeat"]:
+            return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
+        if is_map(cell.cls, name):
+            return {key: self._map_value(cell, name, key, s) for key, s in cell.maps.get(name, {}).items()}
+        if _is_slot(cell, name):
+            inner = cell.slot(name)
+            if inner is None and attribute.default is not None:
+                if cell.poisoned:
+                    raise POISON
+                doc = attribute.metadata["doc"].rstrip(".")
+                raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=f"{name}: {doc}")
+            return None if inner is None else self.spec(inner)
+        value = self.evaluator.value(cell, name)
+        return self.ids(value) if attribute.metadata["ref"] and attribute.metadata["ref"] != "source" else _names(value)
+
+    def _map_value(self, cell: Cell, name: str, key: str, setting: Setting) -> Any:
+        value = self.evaluator.expr(setting.expr, setting.scope)
+        listed = list(value) if isinstance(value, list | tuple) else [value]
+        return convert(listed, tuple[str, ...], f"`{name}.{key}`", setting.expr.span)
+
+    def ids(self, value: Any) -> Any:
+        """Return node ids in place of references."""
+        if isinstance(value, tuple | list):
+            return tuple(self.ids(item) for item in value)
+        if isinstance(value, DeclRef):
+            return self.node_id(self.instance(value.decl))
+        if isinstance(value, PartRef):
+            return f"{self.node_id(self.instance(value.decl))}/{value.name}"
+        return value
+
+    def node_id(self, cell: Cell) -> str:
+        """Return the id of a block's node. Raises Problem."""
+        if cell.kind == "train" and cell is not self.root and cell.root in self.others:
+            return self.others[cell.root].node_id(cell)
+        result: str = self.memo.once(("id", cell), lambda: identity(self.spec(cell), self.neutral(cell)))
+        return result
+
+    def neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
+        """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
+        found: dict[str, Any] = {}
+        for name, attribute in fields(cell.cls).items():
+            if attribute.metadata["derived"] and attribute.metadata["identity"]:
+                try:
+                    found[prefix + name] = self.evaluator.derived(cell, name)
+                except Problem:
+                    continue
+            elif _is_slot(cell, name) and not attribute.metadata["repeat"]:
+                inner = cell.slot(name)
+                if inner is not None:
+                    found |= self.neutral(inner, f"{prefix}{name}.")
+        return found
+
+    def _hidden(self, cell: Cell, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that only the compiler fills."""
+        if cell.kind == "data" and "replies_learned" in fields(cell.cls):
+            learned = []
+            for protocol in self.evaluator.value(cell, "protocols"):
+                spec = self.spec(self.instance(protocol.decl))
+                if spec.reply.loss and spec.call.handover:
+                    learned.append(spec.call.handover)
+            return {"replies_learned": tuple(learned)}
+        return {}
+
+    def reached(self) -> list[Cell]:
+        """Return the cells of blocks in the order in which they were met."""
+        return list(self.cells.values())
+
+
+def _names(value: Any) -> Any:
+    """Return names of blocks in place of references: `from` of a plot."""
+    if isinstance(value, tuple) and value and isinstance(value[0], DeclRef):
+        return tuple(item.decl.name for item in value)
+    return value
+
+
+def named_overlays(decl: Decl, program: Program) -> list[Decl]:
+    """Return the overlays that a block's `with` names."""
+    found = []
+    for item in decl.items:
+        if isinstance(item, tree.Assign) and item.dotted == "with":
+            listed: Sequence[Any] = item.value.items if isinstance(item.value, tree.ListExpr) else [item.value]
+            for ref in listed:
+                overlay = find_block(decl.module, ref) if isinstance(ref, tree.Ref) else None
+                if isinstance(overlay, Decl) and overlay.kind == "overlay":
+                    found.append(overlay)
+                else:
+                    program.diagnostics.error("LM0509", ref.span, "`with` names overlays", help="write with = [name]")
+    return found

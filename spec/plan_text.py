@@ -1,0 +1,69 @@
+"""A plan as lines of canonical JSON, and back: what is read equals what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .codec import CodecError, structure, structure_spec, unstructure
+from .diagnostic import Diagnostic, LmcError
+from .identity import canonical_json
+from .plan import FORMAT, Header, Node, Place, Plan, Point, Target
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield the header, then nodes, points and targets, one JSON object a line."""
+    yield canonical_json({"header": unstructure(plan.header)})
+    for node in plan.nodes.values():
+        yield canonical_json({"node": {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}})
+    for point in plan.points:
+        yield canonical_json({"point": unstructure(point)})
+    for target in plan.targets:
+        yield canonical_json({"target": unstructure(target)})
+    yield canonical_json({"end": {"nodes": len(plan.nodes), "points": len(plan.points)}})
+
+
+def parse_plan(lines: Iterable[str], path: str) -> Plan:
+    """Return the plan that lines hold.
+
+    Raises LmcError: LM0801 for lines that are no whole plan, LM0802 for a plan of another version.
+    """
+    header: Header | None = None
+    nodes: dict[str, Node] = {}
+    points: list[Point] = []
+    targets: list[Target] = []
+    whole = False
+    for number, line in enumerate(lines, 1):
+        try:
+            ((what, data),) = json.loads(line).items()
+            if what == "header":
+                if data.get("format") != FORMAT:
+                    raise _error("LM0802", f"plan `{path}` has format {data.get('format')}; this version reads {FORMAT}")
+                header = structure(data, Header)
+            elif what == "node":
+                node = Node(data["id"], structure_spec(data["spec"]), data["name"], _read_place(data["place"]))
+                nodes[node.id] = node
+            elif what == "point":
+                points.append(structure(data, Point))
+            elif what == "target":
+                targets.append(structure(data, Target))
+            elif what == "end":
+                whole = data == {"nodes": len(nodes), "points": len(points)}
+        except (ValueError, CodecError, KeyError, TypeError, AttributeError) as error:
+            raise _error("LM0801", f"plan `{path}` is damaged at line {number}") from error
+    if header is None or not whole:
+        raise _error("LM0801", f"plan `{path}` is not whole")
+    return Plan(header, nodes, tuple(points), tuple(targets))
+
+
+def _place(place: Place | None) -> Any:
+    return None if place is None else [place.path, place.line, place.column, place.text]
+
+
+def _read_place(data: Any) -> Place | None:
+    return None if data is None else Place(*data)
+
+
+def _error(code: str, message: str) -> LmcError:
+    return LmcError(Diagnostic(code, message, None, help="compile it again"))
