@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from typing import Any, Protocol
 
 import attrs
@@ -369,6 +370,7 @@ def spelled(name: str) -> str:
     return next((word for word, field_name in SPELLINGS.items() if field_name == name), name)
 
 
+@cache
 def is_map(cls: Any, name: str) -> bool:
     """Whether a field is a block with free keys."""
     return str(hints(cls)[name]).startswith("dict[") and not fields(cls)[name].metadata["repeat"]

@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from ...spec.diagnostic import Edit, Label
 from ...spec.expr import Expr
-from ...spec.schema import SPELLINGS, fields, hints, members, variant_of
+from ...spec.schema import SPELLINGS, fields, hints, members, slot, variant_of
 from ...spec.span import Source, Span
 from ...spec.units import Pattern
 from ..syntax import tree
@@ -67,7 +67,7 @@ class Memo:
         if self.reading:
             self.reading[-1] |= read
         found = tuple(sorted(read))
-        if found != deps:
+        if found != deps or key not in self.kept:
             deps, table = found, {}
             self.kept[key] = (deps, table)
         table[tuple(id(self.point[i]) for i in deps)] = result
@@ -183,7 +183,10 @@ class Evaluator:
         return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
     def derived(self, cell: Cell, name: str) -> Any:
-        """Return what a derived default is here."""
+        """Return what a derived default is here. Raises Problem."""
+        return self.memo.once(("derived", cell, name), lambda: self._derived(cell, name))
+
+    def _derived(self, cell: Cell, name: str) -> Any:
         text = fields(cell.cls)[name].metadata["derived"]
         scope = Scope(cell.chain(), cell.root.module)
         try:
@@ -451,8 +454,6 @@ class Evaluator:
 
 
 def _is_slot(cell: Cell, name: str) -> bool:
-    from ...spec.schema import slot
-
     return bool(slot(cell.cls, name))
 
 

@@ -1,6 +1,6 @@
 """Checkpoints: whole or absent, verified by digests, written with torch.distributed.checkpoint.
 
-    checkpoints/step-100/   model and optimiser as .distcp, manifest.json with the SHA-256 of every file
+checkpoints/step-100/   model and optimiser as .distcp, manifest.json with the SHA-256 of every file
 """
 
 from __future__ import annotations

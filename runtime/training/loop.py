@@ -177,7 +177,12 @@ def _loop(
 
 def asdict_progress(progress: Progress) -> dict[str, Any]:
     """Return what a checkpoint keeps beside weights and moments."""
-    return {"step": progress.step, "tokens": progress.tokens, "loss_tokens": progress.loss_tokens, "loss": progress.loss}
+    return {
+        "step": progress.step,
+        "tokens": progress.tokens,
+        "loss_tokens": progress.loss_tokens,
+        "loss": progress.loss,
+    }
 
 
 def _drop_old(job: TrainJob, step: int) -> None:
