@@ -1,6 +1,6 @@
 """From a path to a plan: the passes in order, each over what the one before gave.
 
-    text -> tree (parse) -> declarations (declare) -> worlds (resolve) -> specs, rules, ids (build) -> plan
+text -> tree (parse) -> declarations (declare) -> worlds (resolve) -> specs, rules, ids (build) -> plan
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def _header(
     name: str, path: Path, modules: Sequence[Module], overlays: Sequence[str], settings: Sequence[str]
 ) -> Header:
     root = path.resolve().parent
-    sources = tuple(
-        SourceFile(str(m.path.resolve()), hashlib.sha256(m.path.read_bytes()).hexdigest()) for m in modules
-    )
+    sources = tuple(SourceFile(str(m.path.resolve()), hashlib.sha256(m.path.read_bytes()).hexdigest()) for m in modules)
     return Header(name, str(root), sources, tuple(overlays), tuple(settings))
 
 

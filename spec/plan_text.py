@@ -16,7 +16,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the header, then nodes, points and targets, one JSON object a line."""
     yield canonical_json({"header": unstructure(plan.header)})
     for node in plan.nodes.values():
-        yield canonical_json({"node": {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}})
+        yield canonical_json(
+            {"node": {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}}
+        )
     for point in plan.points:
         yield canonical_json({"point": unstructure(point)})
     for target in plan.targets:
@@ -39,7 +41,9 @@ def parse_plan(lines: Iterable[str], path: str) -> Plan:
             ((what, data),) = json.loads(line).items()
             if what == "header":
                 if data.get("format") != FORMAT:
-                    raise _error("LM0802", f"plan `{path}` has format {data.get('format')}; this version reads {FORMAT}")
+                    raise _error(
+                        "LM0802", f"plan `{path}` has format {data.get('format')}; this version reads {FORMAT}"
+                    )
                 header = structure(data, Header)
             elif what == "node":
                 node = Node(data["id"], structure_spec(data["spec"]), data["name"], _read_place(data["place"]))

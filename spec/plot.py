@@ -52,4 +52,4 @@ class LinePlot:
         default=None,
         identity=False,
     )
-    inputs: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())
+    read: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())

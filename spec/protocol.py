@@ -9,6 +9,7 @@ from .automaton import Automata
 from .schema import option, variant
 from .units import Duration, Pattern
 
+
 @variant("call")
 @frozen(kw_only=True)
 class ToolCall:

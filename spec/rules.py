@@ -39,7 +39,9 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield Violation("LM0404", message, ("devices",), f"{product} devices, or drop `devices` to have it derived")
     elif isinstance(spec, Text) and spec.split.train + spec.split.valid > 1 + 1e-9:
         total = spec.split.train + spec.split.valid
-        yield Violation("LM0303", f"the shares of `split` sum to {total:g}", ("split.train", "split.valid"), "at most 1")
+        yield Violation(
+            "LM0303", f"the shares of `split` sum to {total:g}", ("split.train", "split.valid"), "at most 1"
+        )
     elif isinstance(spec, Train):
         yield from _train(spec, lookup)
 

@@ -58,7 +58,9 @@ class PlanBuilder:
         decls = self.program.main.decls
         self.null = World(self.program, None)
         grids = [(decl, read_grid(decl, self.program)) for decl in decls if decl.kind == "grid" and not decl.poisoned]
-        bases = {grid.base for _, grid in grids if grid} | {base for d in decls if d.kind == "train" for base in d.bases}
+        bases = {grid.base for _, grid in grids if grid} | {
+            base for d in decls if d.kind == "train" for base in d.bases
+        }
         for decl in decls:
             if decl.kind == "train" and not decl.poisoned:
                 self._train(decl, default=decl not in bases)
@@ -125,14 +127,16 @@ class PlanBuilder:
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None and grid.draft.name is not None and len({p.run for p in points if p.name == twice}) > 1:
             span = grid.draft.name[0].span
-            self.diagnostics.error("LM0508", span, f"several runs are called `{twice}`", help="name every axis in `name`")
+            self.diagnostics.error(
+                "LM0508", span, f"several runs are called `{twice}`", help="name every axis in `name`"
+            )
         self.points += points
         self.grids[decl.name] = grid
         self.worlds[decl.name] = list(grid.worlds.values())
         self._run_targets(decl.name, "grid", points, True)
 
     def _report_failures(self, decl: Decl, grid: Grid, first: Diagnostic, count: int, where: str) -> None:
-        if count == grid.total and grid.total == 1 or not grid.axes:
+        if (count == grid.total and grid.total == 1) or not grid.axes:
             self.diagnostics.add(first)
             return
         message = f"{count:,} of {grid.total:,} points of grid `{decl.name}` fail {first.code}: {first.message}"
@@ -368,7 +372,7 @@ class PlanBuilder:
                     inputs.update(dict.fromkeys(n for n in point.evals.values() if _is_valid_loss(self.nodes[n].spec)))
                 elif name.split(".")[0] in point.evals:
                     inputs[point.evals[name.split(".")[0]]] = None
-        spec = evolve(spec, inputs=tuple(inputs))
+        spec = evolve(spec, read=tuple(inputs))
         node_id = identity(spec)
         self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span))
         targets = {target.name: target for target in self.targets}
@@ -391,7 +395,11 @@ class PlanBuilder:
         plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
         for source in spec.sources:
             grid = self.grids.get(source)
-            left = [axis.path for axis in grid.axes if axis.path not in drawn | {"seed"} and len(axis.values) > 1] if grid else []
+            left = (
+                [axis.path for axis in grid.axes if axis.path not in drawn | {"seed"} and len(axis.values) > 1]
+                if grid
+                else []
+            )
             if left and plain_y and not self._fixed(spec, left):
                 message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
                 help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"

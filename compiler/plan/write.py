@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.plan import Plan
-from ...spec.plan_text import parse_plan, plan_lines
+from ...spec.plan_text import plan_lines
 
 PLAN = "plan.jsonl"
 SOURCEMAP = "sourcemap.jsonl"
@@ -27,16 +27,6 @@ def write_plan(plan: Plan, sourcemap: Iterable[str], folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     except OSError as error:
-        raise LmcError(Diagnostic("LM0804", f"the plan cannot be written to `{folder}`: {error.strerror}", None)) from error
-
-
-def read_plan(folder: Path) -> Plan:
-    """Read a plan folder. Raises LmcError: LM0801, LM0802, LM0803 if there is none."""
-    path = folder / PLAN
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LmcError(Diagnostic("LM0803", f"there is no plan in `{folder}`", None, help="compile a spec first")) from error
-    except UnicodeDecodeError as error:
-        raise LmcError(Diagnostic("LM0801", f"plan `{path}` is damaged", None, help="compile it again")) from error
-    return parse_plan(text.splitlines(), str(path))
+        raise LmcError(
+            Diagnostic("LM0804", f"the plan cannot be written to `{folder}`: {error.strerror}", None)
+        ) from error

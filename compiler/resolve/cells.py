@@ -1,7 +1,7 @@
 """Cells: a block as settings per field, weakest first, without any value computed.
 
-    mixer : attention { heads = 2 }     ->  cell.slots["mixer"] = Cell(Attention, fields={"heads": [2]})
-    data.count = 8   (in a train)       ->  world.edits += the same statement for the block that `data` refers to
+mixer : attention { heads = 2 }     ->  cell.slots["mixer"] = Cell(Attention, fields={"heads": [2]})
+data.count = 8   (in a train)       ->  world.edits += the same statement for the block that `data` refers to
 """
 
 from __future__ import annotations

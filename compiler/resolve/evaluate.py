@@ -20,7 +20,7 @@ from ...spec.units import Pattern
 from ..syntax import tree
 from ..syntax.parse import parse_expression
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope, Setting, is_map, spelled
-from .declare import Decl, Module, find_block
+from .declare import Decl, Module
 from .functions import FUNCTIONS, UNSUPPORTED_FUNCTIONS, Misuse, arithmetic
 from .late import late_expression
 from .problems import POISON, Problem, problem
@@ -97,7 +97,9 @@ class Evaluator:
         if (cell, name) in self.active:
             at = cell.fields.get(name)
             raise problem(
-                "LM0305", at[-1].expr.span if at else cell.span, f"`{spelled(name)}` is defined by itself",
+                "LM0305",
+                at[-1].expr.span if at else cell.span,
+                f"`{spelled(name)}` is defined by itself",
                 help="its value needs its own value; break the circle",
             )
         self.active.append((cell, name))
@@ -288,7 +290,9 @@ class Evaluator:
                 return _quantities(expr.op, left, right)
             return arithmetic(expr.op, left, right)
         except (Misuse, TypeError, DecimalException, OverflowError) as error:
-            what = str(error) if isinstance(error, Misuse) else f"`{expr.op}` of {kind_name(left)} and {kind_name(right)}"
+            what = (
+                str(error) if isinstance(error, Misuse) else f"`{expr.op}` of {kind_name(left)} and {kind_name(right)}"
+            )
             raise problem("LM0307", expr.span, f"this cannot be computed: {what}") from error
 
     @staticmethod
@@ -336,7 +340,11 @@ class Evaluator:
                 return value
         top = scope.module.names.get(name)
         for cell in scope.cells:
-            found = MISSING if defining is not None and (cell, SPELLINGS.get(name, name)) == defining else self._own(cell, name)
+            found = (
+                MISSING
+                if defining is not None and (cell, SPELLINGS.get(name, name)) == defining
+                else self._own(cell, name)
+            )
             if found is MISSING:
                 continue
             if isinstance(top, Decl | tree.Let) and not (isinstance(top, Decl) and cell.root is top):
@@ -375,7 +383,7 @@ class Evaluator:
     def _field(self, cell: Cell, name: str) -> Any:
         if is_map(cell.cls, name):
             return {key: self.expr(s.expr, s.scope) for key, s in cell.maps.get(name, {}).items()}
-        if name in cell.slots or fields(cell.cls)[name].metadata["ref"] == "" and _is_slot(cell, name):
+        if name in cell.slots or (fields(cell.cls)[name].metadata["ref"] == "" and _is_slot(cell, name)):
             return cell.slot(name)
         value = self.value(cell, name)
         return list(value) if isinstance(value, tuple) else exact(value)
@@ -425,7 +433,9 @@ class Evaluator:
                 return DeclRef(place.root)
             if place.parent.block_named(place.name) is place:
                 return PartRef(place.root, place.name, place.kind)
-            raise problem("LM0307", expr.span, f"`{expr.dotted}` is a block, not a value", help="name one of its fields")
+            raise problem(
+                "LM0307", expr.span, f"`{expr.dotted}` is a block, not a value", help="name one of its fields"
+            )
         if isinstance(place, Module):
             raise problem("LM0307", expr.span, f"`{expr.dotted}` is a file, not a value")
         return place

@@ -1,8 +1,8 @@
 """Values: exact until a field types them.
 
-    int, Decimal      numbers as written or computed        Quantity    with a unit of size or duration
-    Pattern           re"..."                               PathValue   file("..."), files("...")
-    DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { heads = 1 }
+int, Decimal      numbers as written or computed        Quantity    with a unit of size or duration
+Pattern           re"..."                               PathValue   file("..."), files("...")
+DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { heads = 1 }
 """
 
 from __future__ import annotations

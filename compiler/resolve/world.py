@@ -66,7 +66,9 @@ class World:
             for statement, scope, origin in self.late:
                 self._apply_late(self.root, statement, scope, origin)
         for amendment in self.program.amendments:
-            if amendment.target.kind == "grid" or (amendment.target.kind == "train" and amendment.target is not self.train):
+            if amendment.target.kind == "grid" or (
+                amendment.target.kind == "train" and amendment.target is not self.train
+            ):
                 continue
             cell = self.instance(amendment.target)
             scope = Scope((cell,), amendment.module)

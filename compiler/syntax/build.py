@@ -155,7 +155,9 @@ class Builder:
         if head.text in FOREIGN and not tail:
             right = FOREIGN[head.text]
             help = f"write `{right}`"
-            self.diagnostics.error("LM0108", span, f"`{head.text}` is not a word here", help=help, edits=(Edit(span, right),))
+            self.diagnostics.error(
+                "LM0108", span, f"`{head.text}` is not a word here", help=help, edits=(Edit(span, right),)
+            )
         return tree.Ref(head, tuple(tail), span)
 
     def inline(self, node: Tree[Token]) -> tree.Inline:

@@ -40,7 +40,13 @@ class _Terminals:
 def grammar() -> Lark:
     """Return the parser; its table is kept in the user's cache folder where that can be written."""
     text = files("lmc.grammars").joinpath("lmspec.lark").read_text(encoding="utf-8")
-    options = {"parser": "lalr", "lexer": "basic", "start": ["start", "expr", "assign"], "postlex": _Terminals(), "keep_all_tokens": True}
+    options = {
+        "parser": "lalr",
+        "lexer": "basic",
+        "start": ["start", "expr", "assign"],
+        "postlex": _Terminals(),
+        "keep_all_tokens": True,
+    }
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc"
     try:
         folder.mkdir(parents=True, exist_ok=True)

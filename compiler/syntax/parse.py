@@ -22,10 +22,27 @@ from .lexer import Lexed, grammar, lex
 LARGEST = 512 * 1024
 DEEPEST = 100
 KINDS = frozenset(
-    "tokenizer model mesh store protocol data train probe eval plot grid overlay".split()
+    ["tokenizer", "model", "mesh", "store", "protocol", "data", "train", "probe", "eval", "plot", "grid", "overlay"]
 )
 KEYWORDS = {
-    name.upper(): name for name in "import as let assert and or not in if else for true false none unset".split()
+    name.upper(): name
+    for name in [
+        "import",
+        "as",
+        "let",
+        "assert",
+        "and",
+        "or",
+        "not",
+        "in",
+        "if",
+        "else",
+        "for",
+        "true",
+        "false",
+        "none",
+        "unset",
+    ]
 }
 
 
@@ -163,7 +180,9 @@ class _Driver:
         if before is not None and before.type in ("EQ", "PLUSEQ") and ends:
             name = "".join(tokens[first : at - 1])
             place = Span(self.source, before.end_pos or 0, (before.end_pos or 0) + 1)
-            error("LM0101", place, f"`{name}` has no value", label="expected a number, string, list, reference or block")
+            error(
+                "LM0101", place, f"`{name}` has no value", label="expected a number, string, list, reference or block"
+            )
         elif token.type in KEYWORDS:
             error("LM0107", span, f"`{token}` is a keyword and cannot stand here", help="choose another name")
         elif token.type == "BAD_STRING":

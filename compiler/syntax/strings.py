@@ -74,7 +74,9 @@ def _unescape(source: Source, chars: list[tuple[str, int]], diagnostics: Diagnos
             found.append((ESCAPES[letter], offset))
         else:
             span = Span(source, offset, chars[at + 1][1] + 1)
-            diagnostics.error("LM0102", span, f"`\\{letter}` is no escape", help='write \\\\ for a backslash, or r"..."')
+            diagnostics.error(
+                "LM0102", span, f"`\\{letter}` is no escape", help='write \\\\ for a backslash, or r"..."'
+            )
             found.append((letter, offset))
             width = 0
         at += 2 + width

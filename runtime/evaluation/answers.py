@@ -19,12 +19,10 @@ from ..data.sqlite import Database, Row, permuted_store
 from ..generation.engine import Engine, Request, Transcript
 from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
-from ..registry import builds
 from ..tools.sql import SqlTool
-from .evaluate import EvalContext, EvalResult
+from .context import EvalContext, EvalResult
 
 
-@builds(AnswersEval)
 def evaluate_answers(spec: AnswersEval, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Return `accuracy`, and with protocols `follows` and `calls`; rows hold every transcript."""
     dataset = context.dataset

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from attrs import Factory, frozen
-
-from ..data.dataset import Dataset
-from ..data.sqlite import Database
-from ..data.tokenizer import Tokenizer
-from ..generation.toolkit import Toolkit
+from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
 from ..models.transformer import TransformerModel
-from ..placement import Placement
-from ..registry import BUILDERS
 from ..training.observer import undisturbed
+from .answers import evaluate_answers
+from .context import EvalContext, EvalResult
+from .loss import evaluate_loss
+from .samples import evaluate_generate
 
-
-@frozen(kw_only=True)
-class EvalContext:
-    """What an evaluation may read. `folder` is for files that it makes on the way."""
-
-    dataset: Dataset
-    tokenizer: Tokenizer
-    placement: Placement
-    folder: Path
-    toolkit: Toolkit | None = None
-    database: Database | None = None
-
-
-@frozen
-class EvalResult:
-    """Metrics by name, and rows for people to read, one per sample."""
-
-    metrics: dict[str, float]
-    rows: list[dict[str, Any]] = Factory(list)
+EVALUATIONS: dict[type, Callable[..., EvalResult]] = {
+    AnswersEval: evaluate_answers,
+    GenerateEval: evaluate_generate,
+    LossEval: evaluate_loss,
+}
 
 
 def evaluate(spec: Any, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Evaluate a model; its mode and torch's random state are left as they were."""
-    from . import answers, loss, samples  # noqa: F401  (register their builders)
-
     with undisturbed(model):
         model.eval()
-        result: EvalResult = BUILDERS[type(spec)](spec, model, context)
-        return result
+        return EVALUATIONS[type(spec)](spec, model, context)
+
+
+__all__ = ["EVALUATIONS", "EvalContext", "EvalResult", "evaluate"]

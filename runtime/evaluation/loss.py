@@ -10,14 +10,12 @@ from ...spec.evaluation import LossEval
 from ..data.batch import collate
 from ..data.order import Draw
 from ..models.transformer import TransformerModel
-from ..registry import builds
 from ..training.loss import batch_loss
-from .evaluate import EvalContext, EvalResult
+from .context import EvalContext, EvalResult
 
 EXAMPLES_AT_ONCE = 64
 
 
-@builds(LossEval)
 def evaluate_loss(spec: LossEval, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Return `loss` (nats per trained token) and `bits_per_byte` over the first `examples` of a split."""
     dataset = context.dataset

@@ -6,11 +6,9 @@ from ...spec.evaluation import GenerateEval
 from ..generation.engine import Engine, Request
 from ..generation.sampling import Sampling
 from ..models.transformer import TransformerModel
-from ..registry import builds
-from .evaluate import EvalContext, EvalResult
+from .context import EvalContext, EvalResult
 
 
-@builds(GenerateEval)
 def evaluate_generate(spec: GenerateEval, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Return samples as rows and `tokens`, the mean length of a continuation."""
     prompt = context.tokenizer.encode_marked(spec.prompt) or context.tokenizer.encode("\n")

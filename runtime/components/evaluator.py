@@ -1,0 +1,92 @@
+"""Evaluations: as nodes after a training, and as observers of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import asdict, frozen
+
+from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
+from ...spec.records import Scores
+from ..evaluation.evaluate import EvalContext, EvalResult, evaluate
+from ..models.transformer import TransformerModel
+from ..registry import builds
+from ..session import Session
+from ..store.run_store import NodeFolder
+from .base import StoredComponent
+from .sources import AutomatonNode, DialoguesNode, ProtocolNode, TextNode
+from .trainer import TrainerNode
+
+
+@builds(LossEval, AnswersEval, GenerateEval)
+@frozen(kw_only=True)
+class EvaluatorNode(StoredComponent[Scores]):
+    """An evaluation of a training at its last step; `scores.jsonl` has one line per evaluated step."""
+
+    run: TrainerNode
+    data: TextNode | DialoguesNode | None = None
+    protocols: tuple[ProtocolNode, ...] = ()
+    automaton: AutomatonNode | None = None
+
+    def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
+        """Evaluate the last checkpoint."""
+        step = int(self.run.spec.steps)
+        result = self.score(session, session.product(self.run), folder)
+        self.record(folder, step, result)
+        folder.write_lines("rows.jsonl", result.rows)
+        return {"step": step, "metrics": result.metrics}
+
+    def score(self, session: Session, model: TransformerModel, folder: NodeFolder) -> EvalResult:
+        """Evaluate a model."""
+        data = self.data or self.run.data
+        context = EvalContext(
+            dataset=session.product(data),
+            tokenizer=session.product(data.tokenizer),
+            toolkit=None if self.automaton is None else session.product(self.automaton),
+            database=session.product(data.rows) if isinstance(data, DialoguesNode) else None,
+            placement=self.run.placement(session),
+            folder=folder.path,
+        )
+        return evaluate(self.spec, model, context)
+
+    def record(self, folder: NodeFolder, step: int, result: EvalResult) -> None:
+        """Append the scores of one step."""
+        folder.append("scores.jsonl", asdict(Scores(name=self.node.name, step=step, metrics=result.metrics)))
+
+    def interval(self) -> int | None:
+        """Return the steps between evaluations during training, or None for only at the end."""
+        if self.spec.every is not None:
+            return int(self.spec.every)
+        return int(self.run.spec.every.eval) if isinstance(self.spec, LossEval) else None
+
+    def observer(self, session: Session) -> EvalObserver:
+        """Return the observer that evaluates during training."""
+        folder = session.folder(self.node.id)
+        folder.create()
+        return EvalObserver(node=self, session=session, folder=folder, every=self.interval() or 0)
+
+    def build(self, session: Session) -> Scores:
+        """Return the scores of the last step."""
+        summary = session.folder(self.node.id).summary
+        return Scores(name=self.node.name, step=summary["step"], metrics=summary["metrics"])
+
+
+@frozen(kw_only=True)
+class EvalObserver:
+    """Evaluates every so many steps; the last step is the node's own."""
+
+    node: EvaluatorNode
+    session: Session
+    folder: NodeFolder
+    every: int
+
+    def due(self, step: int, last: int) -> bool:
+        """Whether to evaluate after `step` of `last` steps."""
+        return self.every > 0 and step % self.every == 0 and step < last
+
+    def before(self, step: int, model: TransformerModel) -> None:
+        """Do nothing: evaluations only look at the weights after a step."""
+
+    def after(self, step: int, model: TransformerModel) -> None:
+        """Evaluate and append the scores."""
+        self.node.record(self.folder, step, self.node.score(self.session, model, self.folder))

@@ -1,0 +1,89 @@
+"""Trainings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from ...spec.records import TrainRecord
+from ...spec.train import Train
+from ..data.dataset import Dataset
+from ..models.transformer import TransformerModel
+from ..placement import Placement
+from ..registry import builds
+from ..session import Session
+from ..store.run_store import NodeFolder
+from ..training.loop import TrainJob, load_model, train
+from ..training.observer import Observer
+from .base import StoredComponent
+from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
+
+
+@builds(Train)
+@frozen(kw_only=True)
+class TrainerNode(StoredComponent[TransformerModel]):
+    """A training; its product is the model at the last checkpoint."""
+
+    model: ModelNode
+    data: TextNode | DialoguesNode
+    mesh: MeshNode | None = None
+
+    def placement(self, session: Session) -> Placement:
+        """Return where the training runs."""
+        return session.placement if self.mesh is None else session.product(self.mesh)
+
+    def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
+        """Train to the last step, watched by the observers that the session names."""
+        dataset: Dataset = session.product(self.data)
+        session.say("note", self.node.id, text=f"{self.model.spec.params:,} parameters; {dataset.describe()}")
+        observers = [session.components[i].observer(session) for i in session.observers.get(self.node.id, ())]
+        return self.run(session, folder, dataset, observers)
+
+    def run(self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer]) -> dict[str, Any]:
+        """Train in `folder`."""
+
+        def report(record: TrainRecord) -> None:
+            session.say(
+                "step",
+                self.node.id,
+                step=record.step,
+                steps=self.spec.steps,
+                loss=record.loss,
+                tokens_per_second=record.tokens_per_second,
+            )
+
+        job = TrainJob(
+            spec=self.spec,
+            model=self.model.spec,
+            dataset=dataset,
+            placement=self.placement(session),
+            folder=folder.path,
+            observers=observers,
+            execution=folder.execution or session.execution,
+            keep=folder.set_execution,
+            stop=session.stop,
+            report=report,
+            warn=lambda text: session.say("note", self.node.id, text=text),
+        )
+        progress = train(job)
+        return {"step": progress.step, "loss": progress.loss, "params": self.model.spec.params}
+
+    def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
+        """Train again from the start in another folder, as the kept record says, for new observers."""
+        job = TrainJob(
+            spec=self.spec,
+            model=self.model.spec,
+            dataset=session.product(self.data),
+            placement=self.placement(session),
+            folder=folder.path,
+            observers=observers,
+            execution=folder.execution,
+            stop=session.stop,
+        )
+        train(job)
+
+    def build(self, session: Session) -> TransformerModel:
+        """Load the last checkpoint."""
+        path = session.folder(self.node.id).path
+        return load_model(path, self.model.spec, self.placement(session))

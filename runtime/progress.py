@@ -1,0 +1,137 @@
+"""Progress for people: bars on a terminal, plain lines when piped.
+
+Takes events of any number of workers; prints each thing once. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from attrs import Factory, define
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .events import Event
+
+Render = Callable[[dict[str, Any]], str]
+PLAIN_INTERVAL = 10.0
+"""Seconds between two plain lines of one training."""
+
+
+class Reporter(Protocol):
+    """Where events go."""
+
+    def show(self, event: Event) -> None:
+        """Print an event, or not."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def reporter(render: Render) -> Reporter:
+    """Return bars if standard output is a terminal, plain lines otherwise; `render` makes text of a failure."""
+    if sys.stdout.isatty():
+        return BarReporter(render)
+    return PlainReporter(render)
+
+
+def describe(event: Event) -> str:
+    """Return the words of an event that is no failure."""
+    data = event.data
+    if event.kind == "note":
+        return str(data["text"])
+    if event.kind == "step":
+        speed = f"{data['tokens_per_second']:,.0f} tokens/s"
+        return f"step {data['step']:,}/{data['steps']:,}  loss {data['loss']:.4f}  {speed}"
+    if event.kind == "done":
+        return f"{event.what} done in {data['seconds']:.1f} s{_scores(data['summary'])}"
+    if event.kind == "blocked":
+        return f"{event.what} not run: it needs {data['by']}"
+    if event.kind == "waiting":
+        return f"{event.what} is being made by {data['holder']}; waiting"
+    if event.kind == "interrupted":
+        return f"stopped at step {data['step']:,}; the checkpoint is kept, run again to go on"
+    return f"{event.what} started"
+
+
+def _scores(summary: dict[str, Any]) -> str:
+    metrics = summary.get("metrics", {})
+    return "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
+
+
+@define
+class PlainReporter:
+    """One line per event; of the steps of a training one every ten seconds."""
+
+    render: Render
+    last: dict[str, float] = Factory(dict)
+
+    def show(self, event: Event) -> None:
+        """Print the event, and a failure in full on standard error."""
+        if event.kind == "waiting" and event.node in self.last:
+            return
+        if event.kind == "failed":
+            print(self.render(event.data), file=sys.stderr, flush=True)
+            return
+        if event.kind == "start":
+            self.last[event.node] = time.monotonic() - PLAIN_INTERVAL
+            return
+        if event.kind == "step":
+            now = time.monotonic()
+            if now - self.last.get(event.node, now) < PLAIN_INTERVAL:
+                return
+            self.last[event.node] = now
+        print(f"{event.name:<28}  {describe(event)}", flush=True)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@define
+class BarReporter:
+    """A bar per training that runs, with loss, rate and time left; other events as lines above."""
+
+    render: Render
+    console: Console = Factory(Console)
+    progress: Progress = Factory(
+        lambda self: Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        ),
+        takes_self=True,
+    )
+    tasks: dict[str, TaskID] = Factory(dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.progress.start()
+
+    def show(self, event: Event) -> None:
+        """Move a bar or print a line."""
+        if event.kind == "step":
+            data = event.data
+            if event.node not in self.tasks:
+                self.tasks[event.node] = self.progress.add_task(event.name, total=data["steps"], detail="")
+            detail = f"loss {data['loss']:.4f}  {data['tokens_per_second']:,.0f} tok/s"
+            self.progress.update(self.tasks[event.node], completed=data["step"], detail=detail)
+        elif event.kind == "failed":
+            self._drop(event.node)
+            self.console.print(self.render(event.data), markup=False, highlight=False)
+        elif event.kind not in ("start", "waiting"):
+            if event.kind != "note":
+                self._drop(event.node)
+            self.console.print(f"{event.name:<28}  {describe(event)}", markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Remove the bars."""
+        self.progress.stop()
+
+    def _drop(self, node: str) -> None:
+        if node in self.tasks:
+            self.progress.remove_task(self.tasks.pop(node))

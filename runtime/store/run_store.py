@@ -1,0 +1,224 @@
+"""The run store: a folder per node, and an SQLite index that can be rebuilt from the folders.
+
+runs/index.sqlite
+runs/<id>-<inputs>/node.json      what the node is, how it was made, its state and summary
+runs/<id>-<inputs>/.lock          held by the process that writes
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import Factory, asdict, define, frozen
+
+from ...spec.codec import structure, unstructure
+from ...spec.diagnostic import Diagnostic, LmcError
+from ...spec.plan import Node
+from ...spec.records import Execution
+from .files import append_line, read_lines, write_whole
+
+Status = Literal["new", "partial", "done", "failed"]
+NODE = "node.json"
+INDEX = "index.sqlite"
+SCHEMA = "CREATE TABLE IF NOT EXISTS nodes (folder TEXT PRIMARY KEY, status TEXT, name TEXT, kind TEXT, summary TEXT)"
+
+
+@frozen
+class RunStore:
+    """A folder of nodes."""
+
+    path: Path
+
+    def create(self) -> None:
+        """Make the folder and the index. Raises LmcError (LM0804) where that cannot be done."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".write-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+            with self._index() as index:
+                index.execute(SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"the run store `{self.path}` cannot be written: {reason}"
+            raise LmcError(Diagnostic("LM0804", message, None, help="choose another with --store")) from error
+
+    def open_node(self, node: Node, inputs: str, name: str = "") -> NodeFolder:
+        """Return the folder of a node; nothing is written yet."""
+        return NodeFolder(self, node, self.path / f"{node.id}-{inputs}", name or node.name)
+
+    def statuses(self, nodes: Sequence[tuple[str, str]]) -> dict[str, Status]:
+        """Return the status of (id, inputs) pairs by id, those that were never begun left out; one query."""
+        if not (self.path / INDEX).exists():
+            return {}
+        with self._index() as index:
+            index.execute(SCHEMA)
+            known = dict(index.execute("SELECT folder, status FROM nodes"))
+        return {i: known[f"{i}-{inputs}"] for i, inputs in nodes if f"{i}-{inputs}" in known}
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """Return the summary of every finished node by folder name."""
+        with self._index() as index:
+            rows = index.execute("SELECT folder, summary FROM nodes WHERE status = 'done'")
+            return {folder: json.loads(summary) for folder, summary in rows}
+
+    def find(self, name: str) -> list[Path]:
+        """Return the folders of trainings whose name is `name` or whose id begins with it."""
+        if not (self.path / INDEX).exists():
+            return []
+        with self._index() as index:
+            query = "SELECT folder FROM nodes WHERE kind = 'train' AND (name = ? OR folder LIKE ?)"
+            return [self.path / folder for (folder,) in index.execute(query, (name, name + "%"))]
+
+    def record(self, folder: str, status: Status, name: str, kind: str, summary: dict[str, Any]) -> None:
+        """Write a node's line of the index."""
+        with self._index() as index, index:
+            row = (folder, status, name, kind, json.dumps(summary))
+            index.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?)", row)
+
+    def rebuild(self) -> None:
+        """Make the index again from the folders."""
+        with self._index() as index, index:
+            index.execute(SCHEMA)
+            index.execute("DELETE FROM nodes")
+            for path in sorted(self.path.glob(f"*/{NODE}")):
+                data = _read_node(path)
+                row = (path.parent.name, data["status"], data["name"], data["kind"], json.dumps(data["summary"]))
+                index.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, ?)", row)
+
+    @contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path / INDEX, timeout=30)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            yield connection
+
+
+@define
+class NodeFolder:
+    """The folder of one node."""
+
+    store: RunStore
+    node: Node
+    path: Path
+    name: str
+    data: dict[str, Any] = Factory(lambda self: _read_node(self.path / NODE), takes_self=True)
+
+    @property
+    def status(self) -> Status:
+        """Whether the node is done; `partial` if it was begun."""
+        found: Status = self.data.get("status", "new")
+        return found
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the finished node said of itself."""
+        found: dict[str, Any] = self.data.get("summary", {})
+        return found
+
+    @property
+    def execution(self) -> Execution | None:
+        """The execution record of the first start."""
+        kept = self.data.get("execution")
+        return None if kept is None else structure(kept, Execution)
+
+    def create(self) -> None:
+        """Make the folder, if it is not there. Raises LmcError (LM0804)."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the run folder `{self.path}` cannot be made: {error.strerror}"
+            raise LmcError(Diagnostic("LM0804", message, None, help="choose another store with --store")) from error
+        if self.status == "new":
+            self._write("partial", {})
+
+    def set_execution(self, execution: Execution) -> None:
+        """Keep the execution record."""
+        self.data["execution"] = asdict(execution)
+        self._write(self.status, self.summary)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Mark the node as done."""
+        self.data.pop("failure", None)
+        self._write("done", summary)
+
+    def fail(self, diagnostic: Diagnostic) -> None:
+        """Mark the node as failed, and why."""
+        self.data["failure"] = {"code": diagnostic.code, "message": diagnostic.message, "time": time.time()}
+        self._write("failed", {})
+
+    def failed_since(self, moment: float) -> bool:
+        """Whether the node failed after a wall time."""
+        return self.status == "failed" and float(self.data.get("failure", {}).get("time", 0)) >= moment
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Append a record to a file of lines."""
+        append_line(self.path / name, record)
+
+    def write_lines(self, name: str, records: Sequence[dict[str, Any]]) -> None:
+        """Write a file of lines at once."""
+        write_whole(self.path / name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """Return the records of a file of lines."""
+        return list(read_lines(self.path / name))
+
+    @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """Hold the folder against other writers; gives False if another process holds it."""
+        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield True
+
+    def holder(self) -> str:
+        """Return who holds the folder, for messages."""
+        try:
+            return (self.path / ".lock").read_text(encoding="utf-8") or "another process"
+        except OSError:
+            return "another process"
+
+    def _write(self, status: Status, summary: dict[str, Any]) -> None:
+        self.data |= {
+            "id": self.node.id,
+            "name": self.name,
+            "kind": type(self.node.spec).lmc_kind,
+            "place": None if self.node.place is None else str(self.node.place),
+            "spec": unstructure(self.node.spec),
+            "status": status,
+            "summary": summary,
+            "machine": platform.machine(),
+            "host": socket.gethostname(),
+            "lmc": version("lmc"),
+            "time": time.time(),
+        }
+        write_whole(self.path / NODE, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
+        self.store.record(self.path.name, status, self.name, self.data["kind"], summary)
+
+
+def _read_node(path: Path) -> dict[str, Any]:
+    """Return what a node file says; nothing for a missing one. Raises LmcError (LM0702) for a damaged one."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return data
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        message = f"`{path}` is damaged"
+        raise LmcError(Diagnostic("LM0702", message, None, help="remove its folder to do the node again")) from error

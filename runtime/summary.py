@@ -1,0 +1,60 @@
+"""What `lmc run` prints at the end: the table of runs, the figures, a transcript with a tool call."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..spec.evaluation import AnswersEval, GenerateEval
+from ..spec.plan import Plan
+from ..spec.schema import kind_of
+from .inputs import InputDigests
+from .plots.results import Results
+from .plots.table import show_table, write_csv
+from .store.files import read_lines
+from .store.run_store import RunStore
+
+
+def show_results(plan: Plan, nodes: Sequence[str], path: Path) -> None:
+    """Print the results of the nodes that are done, and write every run to a CSV file in the store."""
+    store, digests = RunStore(path), InputDigests(plan)
+    done = store.statuses([(node_id, digests.of(node_id)) for node_id in nodes])
+    finished = {node_id for node_id, status in done.items() if status == "done"}
+    points = [point for point in plan.points if point.run in finished]
+    if points:
+        rows = list(Results(plan, store, digests).final(points))
+        print()
+        show_table(rows)
+        table = path / f"{plan.header.name}.csv"
+        write_csv(rows, table)
+        _show_transcript(plan, finished, store, digests)
+        print(f"\ntable    {table}")
+    for node_id in nodes:
+        if kind_of(type(plan.nodes[node_id].spec)) == "plot" and node_id in finished:
+            folder = path / f"{node_id}-{digests.of(node_id)}"
+            print(f"figure   {plan.nodes[node_id].name:<12} {folder / 'figure.png'}  (and .svg)")
+
+
+def _show_transcript(plan: Plan, finished: set[str], store: RunStore, digests: InputDigests) -> None:
+    """Print one transcript, best one in which a tool answered, or one sample."""
+    best: str | None = None
+    for node_id in finished:
+        spec = plan.nodes[node_id].spec
+        if isinstance(spec, AnswersEval | GenerateEval):
+            rows = read_lines(store.path / f"{node_id}-{digests.of(node_id)}" / "rows.jsonl")
+            for row in rows:
+                if row.get("calls") and row.get("correct"):
+                    _print_transcript("a transcript: call, the database's reply, answer", row["text"])
+                    return
+                if isinstance(spec, GenerateEval) and best is None:
+                    best = row["text"]
+    if best is not None:
+        _print_transcript("a sample", best)
+
+
+def _print_transcript(title: str, text: str) -> None:
+    print(f"\n{title}:")
+    for mark in ("<|assistant|>", "<|database|>", "<|eod|>"):
+        text = text.replace(mark, "\n" + mark)
+    print(textwrap.indent(text, "  | "))
