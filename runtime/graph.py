@@ -43,7 +43,8 @@ def wire(plan: Plan) -> dict[str, Component[Any]]:
         builder: Any = BUILDERS[type(node.spec)]
         taken = fields_dict(builder)
         inputs = {}
-        for name, field in fields(type(node.spec)).items():
+        spec_class: Any = type(node.spec)
+        for name, field in fields(spec_class).items():
             if field.metadata["ref"] and name in taken:
                 inputs[name] = _resolve(getattr(node.spec, name), components)
         components[node_id] = builder(node=node, **inputs)

@@ -61,6 +61,20 @@ def parse_plan(lines: Iterable[str], path: str) -> Plan:
     return Plan(header, nodes, tuple(points), tuple(targets))
 
 
+def parse_header(line: str, path: str) -> Header:
+    """Return the header that a plan's first line holds. Raises LmcError: LM0801, LM0802."""
+    try:
+        return _header(json.loads(line)["header"], path)
+    except (ValueError, CodecError, KeyError, TypeError) as error:
+        raise _error("LM0801", f"plan `{path}` is damaged at line 1") from error
+
+
+def _header(data: Any, path: str) -> Header:
+    if data.get("format") != FORMAT:
+        raise _error("LM0802", f"plan `{path}` has format {data.get('format')}; this version reads {FORMAT}")
+    return structure(data, Header)
+
+
 def _place(place: Place | None) -> Any:
     return None if place is None else [place.path, place.line, place.column, place.text]
 

@@ -114,16 +114,22 @@ def variant_of(cls: type) -> str:
     return str(cls.lmc_variant)  # type: ignore[attr-defined]
 
 
-@cache
+_HINTS: dict[type, dict[str, Any]] = {}
+_FIELDS: dict[type, dict[str, attrs.Attribute[Any]]] = {}
+
+
 def hints(cls: type) -> dict[str, Any]:
     """Return the resolved annotations of a class."""
-    return typing.get_type_hints(cls)
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
 
 
-@cache
 def fields(cls: type) -> dict[str, attrs.Attribute[Any]]:
     """Return the fields of a registered class by name, hidden ones included."""
-    return attrs.fields_dict(cls)
+    if cls not in _FIELDS:
+        _FIELDS[cls] = attrs.fields_dict(cls)
+    return _FIELDS[cls]
 
 
 def members(annotation: Any) -> tuple[Any, ...]:

@@ -153,20 +153,19 @@ class PlanBuilder:
         if grid.draft.where is None:
             return True
         expr, module = grid.draft.where
-        assert world.root is not None
-        key = ("where", id(expr))
-        kept = world.memo.once(key, lambda: world.evaluator.expr(expr, Scope((world.root,), module)))
+        scope = Scope((root_of(world),), module)
+        kept = world.memo.once(("where", id(expr)), lambda: world.evaluator.expr(expr, scope))
         if not isinstance(kept, bool):
             raise problem("LM0301", expr.span, "`where` needs a Bool")
         return kept
 
     def _name(self, grid: Grid, world: World, values: tuple[AxisValue, ...]) -> str:
-        assert world.root is not None
         if grid.draft.name is None:
             parts = [f"{axis.path.split('.')[-1]}{plain(v.value)}" for axis, v in zip(grid.axes, values, strict=True)]
             return "-".join([grid.draft.decl.name, *parts])
         expr, module = grid.draft.name
-        name = world.memo.once(("name", id(expr)), lambda: world.evaluator.expr(expr, Scope((world.root,), module)))
+        scope = Scope((root_of(world),), module)
+        name = world.memo.once(("name", id(expr)), lambda: world.evaluator.expr(expr, scope))
         if not isinstance(name, str):
             raise problem("LM0301", expr.span, "`name` needs a Str")
         return name
@@ -311,7 +310,9 @@ class PlanBuilder:
         protocols = [world.instance(ref.decl) for ref in world.evaluator.value(cell, "protocols")]
         ids = tuple(self.register(world, protocol) for protocol in protocols)
         data = getattr(cell.cls, "data", None) is not None and world.evaluator.value(cell, "data")
-        owner = world.instance(data.decl) if data else world.instance(world.evaluator.value(world.root, "data").decl)
+        owner = (
+            world.instance(data.decl) if data else world.instance(world.evaluator.value(root_of(world), "data").decl)
+        )
         tokenizer = self.register(world, world.instance(world.evaluator.value(owner, "tokenizer").decl))
         if (ids, tokenizer) not in self.automata:
             specials = self.nodes[tokenizer].spec.specials
@@ -415,6 +416,12 @@ class PlanBuilder:
         for point in points:
             nodes.update(dict.fromkeys([point.run, *point.evals.values(), *point.probes.values()]))
         self.targets.append(Target(name, kind, tuple(nodes), default))
+
+
+def root_of(world: World) -> Cell:
+    """Return the train of a world that has one."""
+    assert world.root is not None
+    return world.root
 
 
 def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:

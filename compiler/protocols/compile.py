@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -181,7 +182,8 @@ def ambiguous(nfa: Nfa) -> bool:
             for two in nfa.edges[right]:
                 if max(one.low, two.low) > min(one.high, two.high) or not {one.target, two.target} <= alive:
                     continue
-                found = (*sorted((one.target, two.target)), differ or one.tags != two.tags)
+                low, high = min(one.target, two.target), max(one.target, two.target)
+                found = (low, high, differ or one.tags != two.tags)
                 if found not in seen:
                     seen.add(found)
                     stack.append(found)
@@ -209,4 +211,4 @@ def _cuts(low: int, high: int, edges: Sequence[object]) -> list[tuple[int, int]]
     for edge in edges:
         points |= {p for p in (edge.low, edge.high + 1) if low < p <= high}  # type: ignore[attr-defined]
     ordered = sorted(points)
-    return [(a, b - 1) for a, b in zip(ordered, ordered[1:], strict=False)]
+    return [(a, b - 1) for a, b in pairwise(ordered)]

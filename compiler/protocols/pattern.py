@@ -86,7 +86,7 @@ def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
         what = f"`{literal.value[at]}` cannot stand here" if at < len(literal.value) else "the pattern ends too early"
         diagnostics.error("LM0601", inside(literal, at, at + 1), f"{what} in a pattern", help="escape it with \\")
         return None
-    refused = [token for token in parsed.scan_values(lambda value: isinstance(value, Token) and value.type in REFUSED)]
+    refused = list(parsed.scan_values(lambda value: isinstance(value, Token) and value.type in REFUSED))
     for token in refused:
         code, what, help = REFUSED[token.type]
         span = inside(literal, token.start_pos or 0, token.end_pos or 0)

@@ -94,8 +94,13 @@ class AxisStatement:
 class Edits(Protocol):
     """Takes the statements that go on behind a reference."""
 
-    edits: list[Crossing]
-    diagnostics: Diagnostics
+    @property
+    def edits(self) -> list[Crossing]:
+        """Statements that wait."""
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Where mistakes go."""
 
 
 @define(eq=False)

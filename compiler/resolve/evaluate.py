@@ -181,7 +181,7 @@ class Evaluator:
             title = f"{cell.kind} `{cell.name}`" if cell.parent is None else f"`{cell.name}`"
             doc = attribute.metadata["doc"].rstrip(".")
             raise problem("LM0209", cell.span, f"{title} needs `{spelled(name)}`", help=f"{spelled(name)}: {doc}")
-        default = attribute.default
+        default: Any = attribute.default
         return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
     def derived(self, cell: Cell, name: str) -> Any:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
-from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.span import Source, Span
@@ -118,8 +118,8 @@ class _Driver:
         self.bad: list[Span] = []
 
     def run(self, lexed: Lexed, start: str) -> tuple[Tree[Token] | None, list[Span]]:
-        parser = grammar().parse_interactive("", start=start)
-        starts: list[tuple[InteractiveParser, int]] = [(parser.copy(), 0)]
+        parser: Any = grammar().parse_interactive("", start=start)
+        starts: list[tuple[Any, int]] = [(_copy(parser), 0)]
         tokens = lexed.tokens
         at = 0
         while at < len(tokens):
@@ -131,25 +131,25 @@ class _Driver:
                 if start != "start":
                     return None, self.bad
                 at = self._skip(tokens, at, starts)
-                parser = starts[-1][0].copy()
+                parser = _copy(starts[-1][0])
                 continue
             at += 1
             if token.type == "LBRACE":
-                starts.append((parser.copy(), at))
+                starts.append((_copy(parser), at))
             elif token.type == "RBRACE" and len(starts) > 1:
                 starts.pop()
             elif token.type == "_SEP":
-                starts[-1] = (parser.copy(), at)
+                starts[-1] = (_copy(parser), at)
         try:
             result = parser.feed_eof(tokens[-1] if tokens else None)
         except UnexpectedToken:
             self._explain(tokens, at, starts[-1][1], parser)
             if start != "start":
                 return None, self.bad
-            result = starts[0][0].copy().feed_eof(None)
+            result = _copy(starts[0][0]).feed_eof(None)
         return (result if isinstance(result, Tree) else Tree("wrapped", [result])), self.bad
 
-    def _skip(self, tokens: list[Token], at: int, starts: list[tuple[InteractiveParser, int]]) -> int:
+    def _skip(self, tokens: list[Token], at: int, starts: list[tuple[Any, int]]) -> int:
         """Return where to go on: after the separator, or at the brace, that ends the faulty statement."""
         first = starts[-1][1]
         depth = 0
@@ -169,7 +169,7 @@ class _Driver:
         starts[-1] = (starts[-1][0], at)
         return at
 
-    def _explain(self, tokens: list[Token], at: int, first: int, parser: InteractiveParser) -> None:
+    def _explain(self, tokens: list[Token], at: int, first: int, parser: Any) -> None:
         """Record what is wrong at token `at` of the statement that begins at `first`."""
         end = len(self.source.text)
         token = tokens[at] if at < len(tokens) else Token("$END", "", end, end_pos=end)
@@ -219,7 +219,12 @@ class _Driver:
         return False
 
 
-def _expected(parser: InteractiveParser) -> str:
+def _copy(parser: Any) -> Any:
+    """Return a parser that goes on from the same place; Lark's own is not annotated."""
+    return parser.copy()
+
+
+def _expected(parser: Any) -> str:
     accepted = parser.accepts()
     if "EQ" in accepted and "LBRACE" in accepted:
         return "a statement is `field = value` or `kind name { ... }`"

@@ -6,6 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
+from ...spec.plan import Plan, closure
+from ...spec.plan_text import plan_lines
+from ...spec.protocol import Automaton
 from ...spec.records import TrainRecord
 from ...spec.train import Train
 from ..data.dataset import Dataset
@@ -13,6 +16,7 @@ from ..models.transformer import TransformerModel
 from ..placement import Placement
 from ..registry import builds
 from ..session import Session
+from ..store.files import write_whole
 from ..store.run_store import NodeFolder
 from ..training.loop import TrainJob, load_model, train
 from ..training.observer import Observer
@@ -37,8 +41,20 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Train to the last step, watched by the observers that the session names."""
         dataset: Dataset = session.product(self.data)
         session.say("note", self.node.id, text=f"{self.model.spec.params:,} parameters; {dataset.describe()}")
-        observers = [session.components[i].observer(session) for i in session.observers.get(self.node.id, ())]
+        self.write_graph(session, folder)
+        observers = [observer_of(session, i) for i in session.observers.get(self.node.id, ())]
         return self.run(session, folder, dataset, observers)
+
+    def write_graph(self, session: Session, folder: NodeFolder) -> None:
+        """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
+        plan = session.plan
+        spoken = getattr(self.data.spec, "protocols", ())
+        automata = [
+            i for i, n in plan.nodes.items() if isinstance(n.spec, Automaton) and n.spec.protocols == spoken != ()
+        ]
+        nodes = {i: plan.nodes[i] for i in closure(plan.nodes, [self.node.id, *automata])}
+        lines = plan_lines(Plan(plan.header, nodes, (), ()))
+        write_whole(folder.path / "graph.jsonl", "".join(line + "\n" for line in lines))
 
     def run(self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer]) -> dict[str, Any]:
         """Train in `folder`."""
@@ -87,3 +103,10 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Load the last checkpoint."""
         path = session.folder(self.node.id).path
         return load_model(path, self.model.spec, self.placement(session))
+
+
+def observer_of(session: Session, node_id: str) -> Observer:
+    """Return the observer that a probe or evaluation places on its training."""
+    watcher: Any = session.components[node_id]
+    observer: Observer = watcher.observer(session)
+    return observer

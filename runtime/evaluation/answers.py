@@ -82,7 +82,8 @@ def _follows(
 def _rebound(toolkit: Toolkit, database: Database) -> Toolkit:
     """Return the toolkit with its tools on another database."""
     protocols = tuple(
-        evolve(protocol, tool=SqlTool(protocol.spec, database.path, database.tables)) for protocol in toolkit.protocols
+        evolve(protocol, tool=SqlTool(protocol.spec, database.path, frozenset(database.tables)))
+        for protocol in toolkit.protocols
     )
     return evolve(toolkit, protocols=protocols)
 

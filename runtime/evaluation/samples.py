@@ -11,7 +11,7 @@ from .context import EvalContext, EvalResult
 
 def evaluate_generate(spec: GenerateEval, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Return samples as rows and `tokens`, the mean length of a continuation."""
-    prompt = context.tokenizer.encode_marked(spec.prompt) or context.tokenizer.encode("\n")
+    prompt = tuple(context.tokenizer.encode_marked(spec.prompt) or context.tokenizer.encode("\n"))
     requests = [
         Request(prompt, spec.max_tokens, Sampling(spec.temperature, spec.top_k, spec.top_p, spec.seed + number))
         for number in range(spec.samples)

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Literal
 
 import torch
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, frozen
 from torch import Tensor
 
 from ..data.tokenizer import Tokenizer
@@ -35,13 +35,12 @@ Stop = Literal["end", "length", "unterminated"]
 class Request:
     """A prompt to continue by at most `max_tokens` tokens, tool replies included. Raises ValueError if empty."""
 
-    prompt: tuple[int, ...] = field(converter=tuple)
+    prompt: tuple[int, ...]
     max_tokens: int = 256
     sampling: Sampling = Sampling()
 
-    @prompt.validator
-    def _not_empty(self, attribute: object, value: tuple[int, ...]) -> None:
-        if not value:
+    def __attrs_post_init__(self) -> None:
+        if not self.prompt:
             raise ValueError("a prompt needs at least one token")
 
 
@@ -170,7 +169,8 @@ class _Run:
 
     def _inject(self, row: int, captures: dict[str, bytes], answer: Answer) -> None:
         lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None and toolkit is not None
+        assert lane is not None
+        assert toolkit is not None
         reply = toolkit.reply(lane.protocol, answer, self.engine.tokenizer)
         at = len(lane.tokens)
         decoded = {name: text.decode(errors="replace") for name, text in captures.items()}
@@ -266,7 +266,8 @@ class _Run:
     def _park(self, row: int, token: int, event: FiredEvent) -> None:
         """Give the turn away: keep the token's bytes up to the event, ask the tool, wait in the lane."""
         lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None and toolkit is not None
+        assert lane is not None
+        assert toolkit is not None
         lane.pending = [token]
         size = len(self.engine.tokenizer.decode_bytes([token]))
         if 0 < event.offset < size:

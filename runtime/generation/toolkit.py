@@ -70,7 +70,7 @@ def build_toolkit(
     """Lift compiled automata over a tokenizer and bind each protocol to its database."""
     lifted = lift(automata.monitor, tokenizer.vocabulary(), tokenizer.specials)
     bound = tuple(
-        BoundProtocol(name, spec, call, handover, SqlTool(spec, database.path, database.tables))
+        BoundProtocol(name, spec, call, handover, SqlTool(spec, database.path, frozenset(database.tables)))
         for name, spec, call, handover, database in zip(
             automata.names, protocols, automata.calls, automata.handovers, databases, strict=True
         )

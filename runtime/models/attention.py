@@ -107,13 +107,10 @@ class Context:
         self.mask: Tensor | None = None
         if past is not None and bool(past.any()):
             self.live = int((past + layout.lengths).max())
-            self._mask_cached(dtype)
+            keys = torch.arange(self.live, device=self.past.device)
+            self.mask = _additive(keys <= layout.positions[:, :, None], dtype)[:, None]
         elif layout.packed:
             self.mask = _additive(layout.visible(), dtype)[:, None]
-
-    def _mask_cached(self, dtype: torch.dtype) -> None:
-        keys = torch.arange(self.live, device=self.past.device)
-        self.mask = _additive(keys <= self.layout.positions[:, :, None], dtype)[:, None]
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

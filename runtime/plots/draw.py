@@ -35,7 +35,7 @@ STYLE: dict[str, Any] = {
 
 def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Path]:
     """Draw lines into `figure.svg` and `figure.png` of a folder; return their paths."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         facets = list(dict.fromkeys(line.facet for line in lines)) or [None]
         size = (4.6 if len(facets) == 1 else 3.1 * len(facets) + 0.6, 3.3)
         figure, axes = plt.subplots(1, len(facets), figsize=size, squeeze=False, sharey=True)

@@ -83,7 +83,7 @@ class ProbeObserver:
             if not backward:
                 accumulator.add(output)
             elif output.requires_grad:
-                output.register_hook(accumulator.add)
+                output.register_hook(accumulator.add)  # type: ignore[no-untyped-call]
 
         return forward
 

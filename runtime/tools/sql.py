@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.protocol import SqlProtocol
@@ -50,7 +50,7 @@ class SqlTool:
 
     spec: SqlProtocol
     path: Path
-    tables: frozenset[str] = field(converter=frozenset)
+    tables: frozenset[str]
 
     def call(self, captures: Mapping[str, bytes]) -> Answer:
         """Run the query of a call and return the first column of its first row.

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load as read_state
+from torch.distributed.checkpoint.state_dict_saver import save as write_state
 
 from ...spec.codec import unstructure
 from ...spec.diagnostic import Diagnostic, LmcError
@@ -36,7 +37,7 @@ def save(
     partial.mkdir(parents=True)
     weights, moments = get_state_dict(model, optimizer)
     with _quiet():
-        dcp.save({"model": weights, "optim": moments}, checkpoint_id=partial, no_dist=True)
+        write_state({"model": weights, "optim": moments}, checkpoint_id=partial, no_dist=True)
     digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
     (partial / MANIFEST).write_text(json.dumps({"step": step, "extra": extra, "files": digests}))
     for path in partial.iterdir():
@@ -54,12 +55,12 @@ def load(folder: Path, model: TransformerModel, optimizer: torch.optim.Optimizer
     if optimizer is None:
         weights = model.state_dict()
         with _quiet():
-            dcp.load({"model": weights}, checkpoint_id=folder, no_dist=True)
+            read_state({"model": weights}, checkpoint_id=folder, no_dist=True)
         model.load_state_dict(weights)
     else:
         weights, moments = get_state_dict(model, optimizer)
         with _quiet():
-            dcp.load({"model": weights, "optim": moments}, checkpoint_id=folder, no_dist=True)
+            read_state({"model": weights, "optim": moments}, checkpoint_id=folder, no_dist=True)
         set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
     extra: dict[str, Any] = manifest["extra"]
     return extra
@@ -112,7 +113,7 @@ def consolidate(model: TransformerModel, folder: Path) -> None:
     (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")
 
 
-class _quiet(warnings.catch_warnings):  # type: ignore[type-arg]
+class _quiet(warnings.catch_warnings):
     """Silence what torch says about saving without a process group, which is meant."""
 
     def __enter__(self) -> None:

@@ -12,7 +12,7 @@ from ..registry import BUILDERS, builds
 def learning_rate(schedule: Any, peak: float, step: int, steps: int) -> float:
     """Return the learning rate of 1-based `step` of `steps`: warm-up peak * step / warmup, then the schedule."""
     if step < schedule.warmup:
-        return peak * step / schedule.warmup
+        return peak * step / float(schedule.warmup)
     return float(BUILDERS[type(schedule)](schedule, peak, step, steps))
 
 

@@ -1,0 +1,132 @@
+"""Diagnostics as text, as JSON, and as annotations of a code host.
+
+error[LM0203]: model variant `transformer` has no field `layer`         s.lmspec:12:3
+ 12 |   layer = 6
+    |   ^^^^^ = help: did you mean `layers`? [fix available]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from ...spec.diagnostic import Diagnostic
+from ...spec.span import Span
+
+WIDTH = 72
+COLORS = {"error": "\033[1;31m", "warning": "\033[1;33m", "hint": "\033[1;36m"}
+BLUE, BOLD, RESET = "\033[34m", "\033[1m", "\033[0m"
+TAB = "    "
+
+
+def render_text(diagnostics: Iterable[Diagnostic], *, color: bool = False) -> str:
+    """Return diagnostics as a terminal shows them."""
+    return "\n".join(_Text(color).block(diagnostic) for diagnostic in diagnostics)
+
+
+class _Text:
+    def __init__(self, color: bool) -> None:
+        self.color = color
+
+    def paint(self, text: str, code: str) -> str:
+        return f"{code}{text}{RESET}" if self.color and text else text
+
+    def block(self, found: Diagnostic) -> str:
+        title = f"{found.severity}[{found.code}]"
+        line = f"{title}: {found.message}"
+        place = "" if found.span is None else f"{shown_path(found.span)}:{found.span.line}:{found.span.column}"
+        gap = " " * max(2, WIDTH - len(line)) if place else ""
+        head = self.paint(title, COLORS[found.severity]) + self.paint(f": {found.message}", BOLD) + gap + place
+        lines = [head]
+        places = [] if found.span is None else [(found.span, "^", found.label)]
+        places += [(label.span, "^", label.text) for label in found.labels]
+        places = [(span, mark, text) for span, mark, text in places if span.source.text]
+        gutter = max((len(str(span.line)) for span, _, _ in places), default=1) + 1
+        first_file = found.span.source.path if found.span else ""
+        for number, (span, mark, text) in enumerate(places):
+            lines += self._excerpt(span, mark * _width(span), text, gutter, first_file, number == 0, found.severity)
+        if found.help:
+            fix = " [fix available]" if found.edits else ""
+            lines.append(f"{' ' * (gutter + 1)}= help: {found.help}{fix}")
+        return "\n".join(lines) + "\n"
+
+    def _excerpt(
+        self, span: Span, marks: str, text: str, gutter: int, first_file: str, primary: bool, severity: str
+    ) -> list[str]:
+        found = []
+        if span.source.path != first_file:
+            found.append(f"{' ' * (gutter + 1)}--> {shown_path(span)}:{span.line}:{span.column}")
+        source = span.source.line(span.line)
+        before = _display(source[: span.column - 1])
+        found.append(f"{self.paint(f'{span.line:>{gutter}} |', BLUE)} {_display(source)}".rstrip())
+        color = COLORS[severity] if primary else BLUE
+        caret = self.paint(marks + (f" {text}" if text else ""), color)
+        found.append(f"{self.paint(' ' * gutter + ' |', BLUE)} {' ' * _cells(before)}{caret}")
+        return found
+
+
+def _width(span: Span) -> int:
+    """Return how many cells to underline: the part of the span on its first line, at least one."""
+    line = span.source.line(span.line)
+    text = line[span.column - 1 : span.column - 1 + span.end - span.start]
+    return max(1, _cells(_display(text)))
+
+
+def _display(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text).replace("\t", TAB)
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text if not unicodedata.combining(c))
+
+
+def shown_path(span: Span) -> str:
+    """Return a source's path, relative to the working directory where it is below."""
+    path = span.source.path
+    if not os.path.isabs(path):
+        return path
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def render_json(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return diagnostics as a JSON list with spans and edits."""
+    return json.dumps([_plain(diagnostic) for diagnostic in diagnostics], ensure_ascii=False, indent=1)
+
+
+def _plain(found: Diagnostic) -> dict[str, Any]:
+    return {
+        "code": found.code,
+        "severity": found.severity,
+        "message": found.message,
+        "span": _place(found.span),
+        "label": found.label,
+        "labels": [{"span": _place(label.span), "text": label.text} for label in found.labels],
+        "help": found.help,
+        "edits": [{"span": _place(edit.span), "text": edit.text} for edit in found.edits],
+    }
+
+
+def _place(span: Span | None) -> dict[str, Any] | None:
+    if span is None:
+        return None
+    line, column = span.source.line_col(span.end)
+    return {
+        "path": span.source.path,
+        "start": {"offset": span.start, "line": span.line, "column": span.column},
+        "end": {"offset": span.end, "line": line, "column": column},
+    }
+
+
+def render_github(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return diagnostics as workflow commands that annotate changed lines."""
+    lines = []
+    for found in diagnostics:
+        where = f"file={found.span.source.path},line={found.span.line},col={found.span.column}," if found.span else ""
+        level = {"hint": "notice"}.get(found.severity, found.severity)
+        text = (found.message + (f"\n{found.help}" if found.help else "")).replace("%", "%25").replace("\n", "%0A")
+        lines.append(f"::{level} {where}title={found.code}::{text}")
+    return "\n".join(lines)
