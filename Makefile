@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(READY)
 
-demo: $(READY)  ## Train four small models, answer through SQLite, draw the figures (a few minutes)
+demo: $(READY)  ## Train seven small models, answer through SQLite, draw the figures (a few minutes)
 	$(BIN)/lmc compile examples/memory.lmspec --with quick
 	$(BIN)/lmc run build/memory-quick
 

@@ -190,8 +190,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _plan_folder(options: argparse.Namespace) -> Path | None:
     """Return the plan to run, compiled if a spec is named or a source has changed; None after diagnostics."""
-    target: Path | None = options.target
-    if target is None:
+    target: Path = options.target
+    if options.target is None:
         plans = sorted(path.parent for path in BUILD.glob("*/plan.jsonl"))
         if len(plans) != 1:
             named = f"plans are {', '.join(map(str, plans))}" if plans else "there is none under build/"
@@ -202,7 +202,7 @@ def _plan_folder(options: argparse.Namespace) -> Path | None:
     compiled = _compile(target, options)
     if compiled.plan is None:
         return None
-    folder = BUILD / compiled.plan.header.name
+    folder: Path = BUILD / compiled.plan.header.name
     _write(compiled, folder)
     return folder
 

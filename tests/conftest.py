@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from lmc.runtime.data.sqlite import Database, make_store
 from lmc.runtime.data.tokenizer import Tokenizer, build_tokenizer
 from lmc.runtime.placement import Placement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...spec.diagnostic import LmcError, fail
 from ...spec.schema import SPELLINGS, fields
@@ -17,6 +17,7 @@ from .origins import chain
 
 if TYPE_CHECKING:
     from ..pipeline import Compiled
+    from .build import PlanBuilder
 
 
 def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
@@ -40,13 +41,13 @@ def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
     yield from _explain(world, world.root, names, query)
 
 
-def _at_run(builder: Any, head: str, worlds: list[World], run: str) -> World:
+def _at_run(builder: PlanBuilder, head: str, worlds: list[World], run: str) -> World:
     """Return the world of a run, its axes set to the run's values; the first point if none is named."""
     grid = builder.grids.get(head)
     if grid is None:
         return worlds[0]
     for world, _ in grid.points():
-        if not run or world.node_id(world.root).startswith(run):
+        if not run or (world.root is not None and world.node_id(world.root).startswith(run)):
             return world
     raise fail("LM0809", f"grid `{head}` has no run `{run}`", help="give the beginning of a run's id")
 

@@ -3,7 +3,7 @@
 Inside a call two automata run on the same bytes: one that finds the first `close`, one that knows whether what was read
 is a body followed by `close`. Where the first accepts, the second says whether the call is well formed.
 
-    free text --open--> inside (search for close x body close) --close--> free text, call pending --hand-over--> free text
+    free text --open--> inside (search for close x body close) --close--> call pending --hand-over--> free text
 """
 
 from __future__ import annotations

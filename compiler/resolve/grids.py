@@ -1,6 +1,6 @@
 """Grids: from a grid block to worlds and points.
 
-    over = product in written order, zip = in step, seeds last; where filters; set and edits of the base come after axes.
+    over = product in written order, zip = in step, seeds last; where filters; set and edits come after axes.
 
 Axes whose values are blocks change the structure: each combination of them is a world of its own. All other axes are
 read by expressions at each point of one world, so that a value that reads two axes is computed once per pair.

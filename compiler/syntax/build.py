@@ -254,7 +254,8 @@ def _is(node: Node, *types: str) -> bool:
 
 
 def _first(parts: Sequence[Node], type_: str) -> Token:
-    return next(part for part in parts if _is(part, type_))
+    found: Token = next(part for part in parts if _is(part, type_))
+    return found
 
 
 def _as_tree(node: Node) -> Tree[Token]:

@@ -50,9 +50,9 @@ def grammar() -> Lark:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Lark(text, cache=str(folder / "lmspec.table"), **options)  # type: ignore[arg-type]
+        return Lark(text, cache=str(folder / "lmspec.table"), **options)
     except OSError:
-        return Lark(text, **options)  # type: ignore[arg-type]
+        return Lark(text, **options)
 
 
 @define

@@ -6,7 +6,8 @@
     <|answer|>{{birth_date}}.
 
 A line that begins with `<|speaker|>` starts a turn; its text goes on to the next such line, without the last line
-end. `{{field}}` stands for a value of the row. The turn `<|answer|>` gives the gold answer and is no part of the dialogue.
+end. `{{field}}` stands for a value of the row. The turn `<|answer|>` gives the gold answer and is no part of the
+dialogue.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class SequenceLayout:
 
     @staticmethod
     def pack(documents: Sequence[Sequence[int]], width: int | None = None) -> SequenceLayout:
-        """Return rows of documents side by side; `documents[b]` lists the lengths in row b. Raises ValueError if too long."""
+        """Return documents side by side; `documents[b]` lists lengths in row b. Raises ValueError if too long."""
         used = [sum(row) for row in documents]
         width = max(used) if width is None else width
         if max(used) > width:

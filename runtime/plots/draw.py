@@ -39,7 +39,8 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
         facets = list(dict.fromkeys(line.facet for line in lines)) or [None]
         size = (4.6 if len(facets) == 1 else 3.1 * len(facets) + 0.6, 3.3)
         figure, axes = plt.subplots(1, len(facets), figsize=size, squeeze=False, sharey=True)
-        colors = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(dict.fromkeys(x.label for x in lines))}
+        labels = dict.fromkeys(line.label for line in sorted(lines, key=lambda line: line.order))
+        colors = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
         for axis, facet in zip(axes[0], facets, strict=True):
             for line in lines:
                 if line.facet == facet:
@@ -50,7 +51,8 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
             axes[0][0].text(0.5, 0.5, "no results yet", ha="center", transform=axes[0][0].transAxes, color="#888888")
         if any(colors):
             heading = spec.color.text if spec.color and len(spec.y) == 1 else None
-            axes[0][-1].legend(title=heading, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            handles = {handle.get_label(): handle for axis in axes[0] for handle in axis.get_lines()}
+            figure.legend([handles[x] for x in labels], labels, title=heading, loc="outside right center")
         figure.suptitle(spec.title or title, fontsize=11)
         paths = [folder / "figure.svg", folder / "figure.png"]
         figure.savefig(paths[0], metadata={"Date": None})

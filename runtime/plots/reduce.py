@@ -23,12 +23,13 @@ class Line:
     """One line of a figure.
 
     Attributes:
-        facet: value of the panel. label: what the legend says.
+        facet: value of the panel. label: what the legend says. order: sorts labels.
         x, y: values. low, high: the band, equal to y without one.
     """
 
     facet: Any
     label: str
+    order: tuple[Any, ...]
     x: tuple[Any, ...]
     y: tuple[float, ...]
     low: tuple[float, ...]
@@ -104,6 +105,7 @@ def _line(spec: LinePlot, key: tuple[Any, ...], points: dict[Any, tuple[float, f
     return Line(
         facet,
         ", ".join(parts),
+        _order((number, color)),
         tuple(x for x, _ in ordered),
         tuple(middle for middle, _, _ in values),
         tuple(low for _, low, _ in values),

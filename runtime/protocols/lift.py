@@ -89,6 +89,7 @@ def lift(
     """Return the token automaton of a byte automaton.
 
     Args:
+        automaton: the monitor to lift.
         vocabulary: bytes of each id; None for special tokens and unused ids. Empty bytes and unused ids do nothing.
         specials: id of each special token by spelling.
         num_ids: number of ids, at least len(vocabulary); ids beyond it are unused.

@@ -26,7 +26,7 @@ class DeviceAutomaton:
         return torch.zeros(rows, dtype=torch.int64, device=self.words.device)
 
     def advance(self, states: Tensor, tokens: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-        """Return next states and event lists, int64[B] each; rows that are not active keep their state, without events."""
+        """Return next states and event lists, int64[B] each; inactive rows keep their state, without events."""
         words = self.words[states * self.num_columns + self.columns[tokens]]
         moved, events = words % self.num_states, words // self.num_states
         return torch.where(active, moved, states), events * active

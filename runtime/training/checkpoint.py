@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as read_state
 from torch.distributed.checkpoint.state_dict_saver import save as write_state
@@ -30,7 +31,21 @@ MANIFEST = "manifest.json"
 def save(
     folder: Path, step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any]
 ) -> Path:
-    """Write the checkpoint of a step, replacing none: temporary name, digests, sync, rename."""
+    """Write the checkpoint of a step whole or not at all: temporary name, digests, sync, rename.
+
+    Raises LmcError (LM0903) where it cannot be written.
+    """
+    try:
+        return _save(folder, step, model, optimizer, extra)
+    except (CheckpointException, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        message = f"checkpoint {step} cannot be written to `{folder}`: {reason}"
+        raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
+
+
+def _save(
+    folder: Path, step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any]
+) -> Path:
     final = folder / f"step-{step}"
     partial = folder / f"step-{step}.tmp"
     shutil.rmtree(partial, ignore_errors=True)

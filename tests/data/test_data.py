@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lmc.runtime.data.batch import Example, collate
 from lmc.runtime.data.dataset import DialogueDataset, TextDataset, build_dataset
 from lmc.runtime.data.order import Draw, draws
@@ -31,7 +32,9 @@ POOLS = {
 }
 
 
-def dialogues(people: Database, tokenizer: Tokenizer, glob: str, root: Path = TEMPLATES, **changes: object) -> DialogueDataset:
+def dialogues(
+    people: Database, tokenizer: Tokenizer, glob: str, root: Path = TEMPLATES, **changes: object
+) -> DialogueDataset:
     fields = {"tokenizer": "t", "rows": "s/people", "count": 6, "templates": Glob(glob), "seq_len": 257, **changes}
     dataset = build_dataset(Dialogues(**fields), tokenizer, root, people)  # type: ignore[arg-type]
     assert isinstance(dataset, DialogueDataset)
@@ -59,7 +62,9 @@ def test_rows_are_those_of_the_reference_generator(people: Database) -> None:
 
 def test_shipped_pools_are_as_large_as_the_published_ones() -> None:
     pools = load_pools(People(), Path())
-    sizes = [len(set(p)) for p in (pools.first_names, pools.last_names, pools.cities, pools.countries, pools.occupations)]
+    sizes = [
+        len(set(p)) for p in (pools.first_names, pools.last_names, pools.cities, pools.countries, pools.occupations)
+    ]
     assert all(have >= want for have, want in zip(sizes, (437, 388, 213, 7, 100), strict=True)), sizes
 
 
@@ -174,7 +179,9 @@ def test_a_dialogue_that_is_too_long_is_an_error_or_dropped_and_counted(people: 
     assert f"{48 - kept.size('train'):,} dropped" in kept.describe()
 
 
-def test_too_few_rows_missing_and_damaged_files_are_told(people: Database, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_too_few_rows_missing_and_damaged_files_are_told(
+    people: Database, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     with pytest.raises(LmcError, match="64 rows") as caught:
         dialogues(people, tokenizer, "qa*.txt", count=65)
     assert caught.value.diagnostic.code == "LM0705"

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.layout import SequenceLayout
 from lmc.runtime.models.transformer import TransformerModel
@@ -79,7 +80,8 @@ def test_parameters_follow_the_published_formula(width: int) -> None:
 def test_initial_weights_have_the_published_spread_and_cut(cpu: Placement) -> None:
     spec = spec_of(Attention(heads=2, kv_heads=2), width=256, mlp=SwiGLU(hidden=1024), vocab=512)
     model = build_model(spec, cpu, 0)
-    for name, weight in model.named_parameters():
+    for name, parameter in model.named_parameters():
+        weight = parameter.detach()
         if weight.ndim == 2:
             fan_in = 256 if name == "embed.weight" else weight.shape[1]
             uncut = fan_in**-0.5
@@ -103,8 +105,9 @@ def test_a_draw_depends_on_seed_and_path_only(cpu: Placement) -> None:
 def test_gpt2_draws_projections_into_the_stream_smaller(cpu: Placement) -> None:
     spec = spec_of(MIXERS[1], width=256, mlp=SwiGLU(hidden=512), init=InitGPT2(std=0.02), layers=8)
     model = build_model(spec, cpu, 0)
-    assert model.blocks[0].mixer.o.float(weight.std()) == pytest.approx(0.98658 * 0.02 / 4, rel=0.02)  # type: ignore[union-attr]
-    assert model.blocks[0].mixer.q.float(weight.std()) == pytest.approx(0.98658 * 0.02, rel=0.02)  # type: ignore[union-attr]
+    spread = {name: float(parameter.detach().std()) for name, parameter in model.named_parameters()}
+    assert spread["blocks.0.mixer.o.weight"] == pytest.approx(0.98658 * 0.02 / 4, rel=0.02)
+    assert spread["blocks.0.mixer.q.weight"] == pytest.approx(0.98658 * 0.02, rel=0.02)
 
 
 def test_tied_weights_are_one(cpu: Placement) -> None:
