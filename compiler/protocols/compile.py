@@ -47,10 +47,11 @@ def compile_protocols(
     protocols: Sequence[ProtocolSource], specials: Sequence[str], diagnostics: Diagnostics
 ) -> Automata | None:
     """Return the automata of protocols that are spoken together, or None after recording what is wrong."""
-    parts = [_nfas(protocol, diagnostics) for protocol in protocols]
+    before = len(diagnostics.items)
     for protocol in protocols:
         _check_specials(protocol, specials, diagnostics)
-    if any(part is None for part in parts):
+    parts = [_nfas(protocol, diagnostics) for protocol in protocols]
+    if len(diagnostics.items) > before or any(part is None for part in parts):
         return None
     nfas = [part for part in parts if part is not None]
     for protocol, (_, close, _, body) in zip(protocols, nfas, strict=True):
@@ -63,7 +64,7 @@ def compile_protocols(
                 help="exclude the first character of `close` from the body's classes",
             )
     _check_opens(protocols, diagnostics)
-    if diagnostics.failed:
+    if len(diagnostics.items) > before:
         return None
     opens, closes, calls, _ = zip(*nfas, strict=True)
     handovers = tuple(protocol.handover for protocol in protocols)

@@ -292,6 +292,7 @@ class Writer:
         elif slot(cell.cls, name):
             self._slot_block(cell, name, block, scope, origin)
         else:
+            cell.poisoned = True
             message = f"`{block.kind.text}` is a field, not a block"
             self.diagnostics.error("LM0214", block.kind.span, message, help=f"write {block.kind.text} = ...")
 
@@ -336,6 +337,7 @@ class Writer:
 
     def _named(self, cell: Cell, repeated: str, block: tree.Block, scope: Scope, origin: str) -> None:
         if block.name is None:
+            cell.poisoned = True
             message = f"`{block.kind.text}` blocks are named"
             self.diagnostics.error("LM0210", block.kind.span, message, help=f"write {block.kind.text} NAME {{ ... }}")
             return

@@ -119,6 +119,9 @@ class Loader:
             help = f"did you mean `{near[0]}`?" if near else f"kinds are {', '.join(sorted(KINDS))}"
             edits = (Edit(kind.span, near[0]),) if near else ()
             self.diagnostics.error("LM0201", kind.span, f"`{kind.text}` is no kind of block", help=help, edits=edits)
+            if block.name is not None:
+                unknown = Decl(kind.text, block.name.text, (), module, block.span, block.name.span, poisoned=True)
+                module.names.setdefault(block.name.text, unknown)
             return
         if block.name is None:
             self.diagnostics.error("LM0209", kind.span, f"a top-level `{kind.text}` needs a name", help="name it")
@@ -131,6 +134,9 @@ class Loader:
         if before is None:
             module.names[name.text] = value
             return
+        for item in (before, value):
+            if isinstance(item, Decl):
+                item.poisoned = True
         labels = (Label(before.name_span, "first here"),) if isinstance(before, Decl) else ()
         self.diagnostics.error("LM0205", name.span, f"`{name.text}` is defined twice", labels=labels, help="rename one")
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .world import World
 
 MISSING = object()
+NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
+"""The file of derived defaults: it has no names."""
 
 
 @define(eq=False)
@@ -162,6 +164,8 @@ class Evaluator:
     @staticmethod
     def _one_reference(attribute: attrs.Attribute[Any], value: Any, setting: Setting) -> Any:
         wanted = attribute.metadata["ref"]
+        if isinstance(value, DeclRef | PartRef) and value.decl.poisoned:
+            raise POISON
         kind = value.decl.kind if isinstance(value, DeclRef) else value.kind if isinstance(value, PartRef) else None
         accepted = {"source": ("train", "grid", "probe")}.get(wanted, (wanted,))
         if kind not in accepted:
@@ -189,8 +193,10 @@ class Evaluator:
         return self.memo.once(("derived", cell, name), lambda: self._derived(cell, name))
 
     def _derived(self, cell: Cell, name: str) -> Any:
+        if cell.poisoned:
+            raise POISON
         text = fields(cell.cls)[name].metadata["derived"]
-        scope = Scope(cell.chain(), cell.root.module)
+        scope = Scope(cell.chain(), NOWHERE)
         try:
             value = self.expr(derived_expression(text), scope, (cell, name))
         except Problem as error:
@@ -418,6 +424,8 @@ class Evaluator:
 
     @staticmethod
     def _no_member(cell: Cell, part: tree.Name) -> Problem:
+        if cell.poisoned:
+            return POISON
         known = [spelled(n) for n, a in fields(cell.cls).items() if not a.metadata["hidden"]]
         near = difflib.get_close_matches(part.text, known, 1)
         help = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known)}"
@@ -442,6 +450,8 @@ class Evaluator:
 
     def _undefined(self, expr: tree.Ref, scope: Scope, defining: tuple[Cell, str] | None) -> Problem:
         name, span = expr.head.text, expr.head.span
+        if any(isinstance(item, tree.Bad) for item in scope.module.file.items):
+            return POISON
         if defining is not None and defining[1] == name:
             return problem(
                 "LM0305", span, f"`{name}` is defined by itself", help="write the full path of the other one"

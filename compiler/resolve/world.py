@@ -158,6 +158,8 @@ class World:
         return self.memo.once(("spec", cell), lambda: self._spec(cell))
 
     def _spec(self, cell: Cell) -> Any:
+        if cell.kind == "train" and not cell.poisoned:
+            _check_length(cell)
         values = {}
         first: Problem | None = None
         for name, attribute in fields(cell.cls).items():
@@ -243,6 +245,19 @@ class World:
     def reached(self) -> list[Cell]:
         """Return the cells of blocks in the order in which they were met."""
         return list(self.cells.values())
+
+
+def _check_length(cell: Cell) -> None:
+    """Raise Problem (LM0309) unless exactly one of `steps` and `tokens` says how long a train is."""
+    said = [s[-1] for name in ("steps", "tokens") if (s := cell.fields.get(name)) and not _is_unset(s[-1])]
+    if len(said) != 1:
+        what = "both `steps` and `tokens` are set" if said else f"train `{cell.name}` says not how long it is"
+        span = said[1].span if said else cell.span
+        raise problem("LM0309", span, what, help="set exactly one of steps and tokens; the other follows")
+
+
+def _is_unset(setting: Setting) -> bool:
+    return isinstance(setting.expr, tree.Literal) and setting.expr.word == "unset"
 
 
 def _names(value: Any) -> Any:

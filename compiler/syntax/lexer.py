@@ -140,6 +140,9 @@ class _Separator:
 
     def _close_blocks(self, kind: Token | None) -> Iterator[Token]:
         """Close everything and say which block was not closed."""
+        if any(token.type == "BAD_STRING" for token in self.raw):
+            yield from self._close_all(kind)
+            return
         blocks = [(token, title) for token, title in self.open if token.type == "LBRACE"]
         opening, title = blocks[0] if blocks else self.open[0]
         span = Span(self.source, opening.start_pos or 0, opening.end_pos or 0)
@@ -151,6 +154,9 @@ class _Separator:
             help = f"the line `{text}` at {kind.line} starts in column 1; a `}}` is probably missing before it"
         end = f"opened here; the file ends at line {lines}"
         self.diagnostics.error("LM0103", span, f"{what} is never closed", label=end, help=help)
+        yield from self._close_all(kind)
+
+    def _close_all(self, kind: Token | None) -> Iterator[Token]:
         place = kind if kind is not None else self.raw[-1]
         while self.open:
             opening, _ = self.open.pop()

@@ -77,7 +77,9 @@ class Script(TransformerModel):
     """
 
     def __init__(self, says: list[int]) -> None:
-        super().__init__(Transformer(vocab=260, layers=1, width=2, mixer=Attention(heads=1, kv_heads=1)))
+        super().__init__(
+            Transformer(vocab=260, layers=1, width=2, mixer=Attention(heads=1, kv_heads=1), mlp=SwiGLU(hidden=2))
+        )
         self.says = says
         self.at = 0
 
