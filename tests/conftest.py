@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 SPEAKERS = ("<|user|>", "<|assistant|>", "<|database|>", "<|eod|>")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing")
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

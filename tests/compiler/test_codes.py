@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from lmc.compiler.diagnostics.codes import CODES
 from lmc.compiler.pipeline import compile_spec
 
