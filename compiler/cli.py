@@ -297,3 +297,7 @@ def explain(options: argparse.Namespace) -> int:
 
 def _indented(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.strip().splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
