@@ -13,6 +13,7 @@ a union of them, is a slot. Field metadata carries what type checks, manual, ide
     repeat    the keyword of named nested blocks that the field collects (`table people : people {}`)
     many      a single value is read as a list of one
     hidden    filled by the compiler; cannot be written
+    circular  the derived default reads this very field when it is set, so it says nothing about neutrality
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def option(
     repeat: str = "",
     many: bool = False,
     hidden: bool = False,
+    circular: bool = False,
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
     """Declare a field; `neutral` is the default unless given. Required if it has neither default nor `derived`."""
@@ -85,6 +87,7 @@ def option(
         "repeat": repeat,
         "many": many,
         "hidden": hidden,
+        "circular": circular,
     }
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         return attrs.field(factory=default.factory, metadata=metadata, validator=validator)

@@ -71,6 +71,7 @@ class Train:
     steps: Steps = option(
         "Optimiser steps; exactly one of steps and tokens is written.",
         derived="tokens // (batch * data.seq_len)",
+        circular=True,
         default=Steps(0),
         validator=ge(1),
     )

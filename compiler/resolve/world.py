@@ -220,6 +220,8 @@ class World:
         """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
         found: dict[str, Any] = {}
         for name, attribute in fields(cell.cls).items():
+            if attribute.metadata["circular"]:
+                continue
             if attribute.metadata["derived"] and attribute.metadata["identity"]:
                 try:
                     found[prefix + name] = self.evaluator.derived(cell, name)

@@ -82,13 +82,6 @@ def test_a_changed_variant_keeps_what_both_have(compile_: Compile) -> None:
     assert "floor" in hints[0].message
 
 
-LAYERS = {
-    "base chain": ("batch = 2", None),
-    "with overlay": (None, "over1"),
-    "own field": (None, None),
-}
-
-
 @pytest.mark.parametrize("strongest", range(7))
 def test_precedence_is_as_documented(strongest: int, compile_: Compile) -> None:
     """Schema default (none here), base chain, `with`, own fields, axes, `set`, `--with`, `--set`."""
@@ -123,7 +116,8 @@ def test_derived_defaults_follow_what_they_are_made_from(compile_: Compile) -> N
 
 def test_numbers_are_exact_until_typed(compile_: Compile) -> None:
     text = BASE.replace(
-        "batch = 8", "batch = 1e1, optim { lr = 0.1 + 0.2 }, schedule : cosine { warmup = 0.025 * steps }"
+        "batch = 8",
+        "batch = 1e1, optim { lr = 0.1 + 0.2 }, schedule : cosine { warmup = 0.025 * steps }",
     )
     train = run_of(plan_of(compile_(text)), "base")[0]
     assert train.batch == 10
@@ -135,15 +129,17 @@ def test_imports_constants_and_paths(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "lib.lmspec").write_text(BASE + "let half = 4\n", encoding="utf-8")
     main = tmp_path / "main.lmspec"
-    text = 'import "sub/lib.lmspec" as lib\nlet n = lib.half * 2\ntrain mine : lib.base { batch = n, data.seq_len = n ** 2 }\n'
+    text = 'import "sub/lib.lmspec" as lib\nlet n = lib.half * 2\n'
+    text += "train mine : lib.base { batch = n, data.seq_len = n ** 2 }\n"
     main.write_text(text, encoding="utf-8")
     train, _, data = run_of(plan_of(compile_spec(main)), "mine")
     assert (train.batch, data.seq_len, data.source) == (8, 64, "sub/book.txt")
 
 
-GRID = (
-    BASE
-    + """
+def grid_of(widths: object, rates: object, seeds: object, where: str = "") -> str:
+    return (
+        BASE
+        + f"""
 eval held_out : loss {{ run = base }}
 grid sweep {{
   base = base
@@ -155,7 +151,7 @@ grid sweep {{
   seeds = {seeds}
 }}
 """
-)
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -169,7 +165,7 @@ def test_a_grid_is_the_product_of_its_axes_after_filters(
     tmp_path_factory: pytest.TempPathFactory, widths: list[int], rates: list[float], seeds: list[int], least: int
 ) -> None:
     path = tmp_path_factory.mktemp("grid") / "case.lmspec"
-    path.write_text(GRID.format(widths=widths, rates=rates, seeds=seeds, where=f"where = model.width >= {least}"))
+    path.write_text(grid_of(widths, rates, seeds, f"where = model.width >= {least}"))
     want = [(w, r, s) for w, r, s in itertools.product(widths, rates, seeds) if w >= least]
     compiled = compile_spec(path)
     if not want:
@@ -192,9 +188,9 @@ def runs(plan: Plan) -> set[str]:
 
 
 def test_ids_survive_moves_comments_names_and_growth(compile_: Compile) -> None:
-    grid = GRID.format(widths=[32, 64], rates=[1e-3], seeds=[0, 1], where="")
+    grid = grid_of([32, 64], [1e-3], [0, 1])
     before = runs(plan_of(compile_(grid)))
-    moved = grid.replace("layers = 2, width = 64", "width = 64,  layers = 2  # wider soon")
+    moved = grid.replace("layers = 2, width = 64", "width = 64,  # wider soon\n  layers = 2")
     assert runs(plan_of(compile_(moved))) == before
     renamed = grid.replace("small", "tiny").replace("book ", "novel ").replace("= book", "= novel")
     assert runs(plan_of(compile_(renamed))) == before
@@ -207,8 +203,9 @@ def test_ids_survive_moves_comments_names_and_growth(compile_: Compile) -> None:
     grown = runs(plan_of(compile_(grid.replace("[32, 64]", "[16, 32, 64]"))))
     assert before < grown
     assert len(grown) == 6
-    changed = runs(plan_of(compile_(grid.replace("batch = 8", "batch = 9"))))
-    assert not before & changed
+    for was, becomes in (("batch = 8", "batch = 9"), ("steps = 100", "steps = 101"), ("seq_len = 64", "seq_len = 65")):
+        changed = runs(plan_of(compile_(grid.replace(was, becomes))))
+        assert not before & changed, becomes
 
 
 def test_axes_of_structure_and_in_step(compile_: Compile) -> None:
@@ -238,7 +235,7 @@ grid sweep {
 
 
 def test_an_overlay_removes_an_axis_and_a_setting_collapses_one(compile_: Compile) -> None:
-    grid = GRID.format(widths=[32, 64], rates=[1e-3, 1e-4], seeds=[0], where="")
+    grid = grid_of([32, 64], [1e-3, 1e-4], [0])
     text = grid + "overlay quick : sweep { over { model.width = unset }, base.steps = 5 }\n"
     plan = plan_of(compile_(text, ("quick",)))
     points = [p for p in plan.points if p.grid == "sweep"]
@@ -251,7 +248,7 @@ def test_an_overlay_removes_an_axis_and_a_setting_collapses_one(compile_: Compil
 
 
 def test_why_tells_the_chain_of_a_value(compile_: Compile) -> None:
-    compiled = compile_(GRID.format(widths=[32, 64], rates=[1e-3], seeds=[0], where=""))
+    compiled = compile_(grid_of([32, 64], [1e-3], [0]))
     plan = plan_of(compiled)
     run = next(p.run for p in plan.points if p.axes.get("model.width") == 64)
     lines = list(explain_value(compiled, f"sweep.model.width@{run}"))
