@@ -390,26 +390,28 @@ class PlanBuilder:
                     near = difflib.get_close_matches(metric, known, 1)
                     help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
                     raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
-        if of_probes or any("step" in expr.names() for expr in (spec.x, spec.color, spec.facet) if expr):
-            return
-        drawn = {name for expr in (spec.x, spec.color, spec.facet) if expr for name in expr.names()}
+        if not of_probes:
+            self._check_aggregates(cell, spec)
+
+    def _check_aggregates(self, cell: Cell, spec: LinePlot) -> None:
+        """Raise Problem (LM0505) if two runs of a replicate meet at one point of a line."""
         plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
-        for source in spec.sources:
-            grid = self.grids.get(source)
-            left = (
-                [axis.path for axis in grid.axes if axis.path not in drawn | {"seed"} and len(axis.values) > 1]
-                if grid
-                else []
-            )
-            if left and plain_y and not self._fixed(spec, left):
+        exprs = [expr for expr in (spec.x, spec.color, spec.facet) if expr is not None and "step" not in expr.names()]
+        filters = [] if spec.where is None else list(spec.where.names())
+        if not plain_y or any(self._is_column(name) for name in [*filters, *(n for e in exprs for n in e.names())]):
+            return
+        seen: dict[tuple[Any, ...], Point] = {}
+        for point in self.points:
+            lookup = point.values.__getitem__
+            if point.grid not in spec.sources or (spec.where is not None and not spec.where.evaluate(lookup)):
+                continue
+            key = (point.grid, point.values.get("seed"), *(expr.evaluate(lookup) for expr in exprs))
+            other = seen.setdefault(key, point)
+            if other.run != point.run:
+                left = [axis for axis in point.axes if point.axes[axis] != other.axes[axis]]
                 message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
                 help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"
                 raise problem("LM0505", _span_of(cell, plain_y[0].text), message, help=help)
-
-    @staticmethod
-    def _fixed(spec: LinePlot, left: list[str]) -> bool:
-        """Whether `where` mentions every remaining axis, and so may fix it."""
-        return spec.where is not None and set(left) <= set(spec.where.names())
 
     def _run_targets(self, name: str, kind: str, points: list[Point], default: bool) -> None:
         nodes: dict[str, None] = {}
