@@ -72,7 +72,8 @@ def observers(components: Mapping[str, Component[Any]], nodes: Iterable[str]) ->
 def names(plan: Plan) -> dict[str, str]:
     """Return what nodes are called in messages: a run's name, or an evaluation's with its run's."""
     called: dict[str, str] = {}
-    for point in plan.points:
+    default = {target.name for target in plan.targets if target.default}
+    for point in sorted(plan.points, key=lambda point: point.grid not in default):
         called.setdefault(point.run, point.name)
         for name, node_id in {**point.evals, **point.probes}.items():
             called.setdefault(node_id, f"{point.name} {name}")

@@ -70,7 +70,7 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
         RunStore(options.store).create()
         code = work(folder, options, jobs_for(plan, missing, options), reporter(render))
     if code != EXIT_INTERRUPTED:
-        show_results(plan, nodes, options.store)
+        show_results(plan, nodes, options.blocks, options.store)
     return code
 
 

@@ -16,12 +16,17 @@ from .store.files import read_lines
 from .store.run_store import RunStore
 
 
-def show_results(plan: Plan, nodes: Sequence[str], path: Path) -> None:
-    """Print the results of the nodes that are done, and write every run to a CSV file in the store."""
+def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: Path) -> None:
+    """Print the results of the nodes that are done, and write every run to a CSV file in the store.
+
+    Runs are those of the named blocks, of the plan's default ones if none is named.
+    """
     store, digests = RunStore(path), InputDigests(plan)
     done = store.statuses([(node_id, digests.of(node_id)) for node_id in nodes])
     finished = {node_id for node_id, status in done.items() if status == "done"}
-    points = [point for point in plan.points if point.run in finished]
+    named = set(blocks) or {target.name for target in plan.targets if target.default}
+    runs = [point for point in plan.points if point.run in finished]
+    points = [point for point in runs if point.grid in named] or runs
     if points:
         rows = list(Results(plan, store, digests).final(points))
         print()

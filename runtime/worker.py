@@ -58,6 +58,7 @@ def work(options: argparse.Namespace) -> int:
     from .targets import select
 
     plan = read_plan(options.plan)
+    RunStore(options.store).create()
     components = graph.wire(plan)
     nodes = closure(plan.nodes, select(plan, options.blocks))
     stop = StopFlag()

@@ -38,7 +38,7 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         facets = list(dict.fromkeys(line.facet for line in lines)) or [None]
         size = (4.6 if len(facets) == 1 else 3.1 * len(facets) + 0.6, 3.3)
-        figure, axes = plt.subplots(1, len(facets), figsize=size, squeeze=False, sharey=True)
+        figure, axes = plt.subplots(1, len(facets), figsize=size, squeeze=False, sharex=True, sharey=True)
         labels = dict.fromkeys(line.label for line in sorted(lines, key=lambda line: line.order))
         colors = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
         for axis, facet in zip(axes[0], facets, strict=True):

@@ -47,8 +47,8 @@ class RunStore:
             probe = self.path / f".write-{os.getpid()}"
             probe.touch()
             probe.unlink()
-            with self._index() as index:
-                index.execute(SCHEMA)
+            with self._index():
+                pass
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             message = f"the run store `{self.path}` cannot be written: {reason}"
@@ -63,7 +63,6 @@ class RunStore:
         if not (self.path / INDEX).exists():
             return {}
         with self._index() as index:
-            index.execute(SCHEMA)
             known = dict(index.execute("SELECT folder, status FROM nodes"))
         return {i: known[f"{i}-{inputs}"] for i, inputs in nodes if f"{i}-{inputs}" in known}
 
@@ -90,7 +89,6 @@ class RunStore:
     def rebuild(self) -> None:
         """Make the index again from the folders."""
         with self._index() as index, index:
-            index.execute(SCHEMA)
             index.execute("DELETE FROM nodes")
             for path in sorted(self.path.glob(f"*/{NODE}")):
                 data = _read_node(path)
@@ -101,6 +99,7 @@ class RunStore:
     def _index(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path / INDEX, timeout=30)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(SCHEMA)
             yield connection
 
 
