@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit bench clean
+.PHONY: help setup demo figure test lint types unit bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,10 @@ $(READY): pyproject.toml
 demo: $(READY)  ## Train seven small models, answer through SQLite, draw the figures (a few minutes)
 	$(BIN)/lmc compile examples/memory.lmspec --with quick
 	$(BIN)/lmc run build/memory-quick
+
+figure: demo  ## Remake the figure of the README
+	mkdir -p docs/figures
+	cp out/accuracy.png docs/figures/accuracy.png
 
 test: lint types unit  ## The gate: style, types and every test
 

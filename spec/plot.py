@@ -48,7 +48,7 @@ class LinePlot:
     scale: Scale = option("Scales of the axes.", default=Scale())
     title: str = option("Heading.", default="")
     file: str | None = option(
-        "Where a copy of the figure goes, relative to the working directory.",
+        "Where a copy goes, relative to the working directory; without a suffix, both SVG and PNG.",
         default=None,
         identity=False,
     )

@@ -32,9 +32,10 @@ def test_every_documented_command_exists() -> None:
     known = set(parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type,attr-defined]
     told = set()
     for page in PAGES:
-        told |= set(re.findall(r"^(?:\$ )?lmc ([a-z]+)", page.read_text("utf-8"), re.MULTILINE))
+        told |= set(re.findall(r"`lmc ([a-z]+)", page.read_text("utf-8"), re.MULTILINE))
+    absent = {"fmt", "lsp", "plan", "lock"}  # named in the list of what this version lacks
     assert told
-    assert told <= known
+    assert told - absent <= known
     readme = (ROOT / "README.md").read_text("utf-8")
     assert {command for command in known if f"lmc {command}" not in readme} == set()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from .values import EXACT, PathValue
 
 LONGEST = 100_000
+ROUNDED = Context(prec=30)
+"""What computed points are rounded to, so that 10 ** -3 is 0.001."""
 
 
 class Misuse(Exception):
@@ -52,7 +54,7 @@ def _spaced(low: Decimal, high: Decimal, count: Any, shape: Callable[[Decimal], 
         return [EXACT.plus(shape(low))]
     step = EXACT.divide(EXACT.subtract(high, low), Decimal(count - 1))
     points = [EXACT.add(low, EXACT.multiply(step, Decimal(n))) for n in range(count)]
-    return [EXACT.normalize(shape(point)).quantize(Decimal("1e-30")).normalize() for point in points]
+    return [ROUNDED.normalize(shape(point)) for point in points]
 
 
 def _bounded(values: range) -> list[int]:
