@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "compile", compile_, "check and write a plan")
     _add_spec(command)
     command.add_argument("-o", "--output", type=Path, help="plan folder (default: build/NAME)")
-    command.add_argument("--emit", choices=("tree", "plan", "origins"), help="print a stage instead of writing a plan")
+    command.add_argument("--emit", choices=("ast", "resolved", "plan"), help="print a stage instead of writing a plan")
     command = _command(commands, "run", run, "run a plan or a spec: what is done is not done again")
     command.add_argument(
         "target", nargs="?", type=Path, help="plan folder or .lmspec (default: the only plan in build/)"
@@ -126,7 +126,7 @@ def check(options: argparse.Namespace) -> int:
 
 def compile_(options: argparse.Namespace) -> int:
     """`lmc compile`."""
-    if options.emit == "tree":
+    if options.emit == "ast":
         return _emit_tree(options.file)
     compiled = _compile(options.file, options)
     if compiled.plan is None:

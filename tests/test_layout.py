@@ -110,6 +110,19 @@ def test_the_compiler_loads_without_heavy_libraries(module: str) -> None:
     assert not loaded_by(module) & HEAVY
 
 
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_checking_and_compiling_load_nothing_heavy(command: str, tmp_path: Path) -> None:
+    example = ROOT / "examples" / "memory.lmspec"
+    program = (
+        "import sys; from lmc.compiler.cli import main\n"
+        f"code = main([{command!r}, {str(example)!r}, '--with', 'quick', *sys.argv[1:]])\n"
+        "heavy = {'torch', 'numpy', 'matplotlib'} & {m.split('.')[0] for m in sys.modules}\n"
+        "sys.exit(code or bool(heavy))"
+    )
+    extra = ["-o", str(tmp_path / "plan")] if command == "compile" else []
+    assert subprocess.run([sys.executable, "-c", program, *extra], capture_output=True).returncode == 0
+
+
 def test_the_light_import_check_can_fail() -> None:
     assert "numpy" in loaded_by("numpy") & HEAVY
 

@@ -43,9 +43,10 @@ class PlanBuilder:
     nodes: dict[str, Node] = Factory(dict)
     points: list[Point] = Factory(list)
     targets: list[Target] = Factory(list)
-    automata: dict[tuple[tuple[str, ...], str], str] = Factory(dict)
+    automata: dict[tuple[tuple[str, ...], str], Node] = Factory(dict)
     worlds: dict[str, list[World]] = Factory(dict)
     grids: dict[str, Grid] = Factory(dict)
+    paths: dict[str, list[str]] = Factory(dict)
     null: World = field(init=False)
 
     @property
@@ -179,7 +180,7 @@ class PlanBuilder:
             evals[decl.name] = self._attach(world, decl, run)
         for decl in self.attached(base, "probe"):
             probes[decl.name] = self._attach(world, decl, run)
-        values = {**axes, **world.memo.once("values", lambda: self._values(world, base, grid))}
+        values = {**axes, **self._values(world, grid)}
         return Point(grid, name or base.name, axes, run, evals, probes, values)
 
     def attached(self, base: Decl, kind: str) -> list[Decl]:
@@ -205,12 +206,12 @@ class PlanBuilder:
             return None
         return found
 
-    def _values(self, world: World, base: Decl, grid: str) -> dict[str, Any]:
+    def _values(self, world: World, grid: str) -> dict[str, Any]:
         """Return the compile-time values that plots, tables and names read."""
-        root = world.root
-        assert root is not None
-        names = dict.fromkeys(["seed", "model.params", *self._paths(grid)])
-        return {name: self._path_value(world, root, name) for name in names}
+        if grid not in self.paths:
+            self.paths[grid] = list(dict.fromkeys(["seed", "model.params", *self._paths(grid)]))
+        root = root_of(world)
+        return {name: self._path_value(world, root, name) for name in self.paths[grid]}
 
     def _paths(self, grid: str) -> list[str]:
         """Return the names in plots of a grid that are paths into the run."""
@@ -233,6 +234,10 @@ class PlanBuilder:
         return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
 
     def _path_value(self, world: World, root: Cell, name: str) -> Any:
+        return world.memo.once(("path", name), lambda: self._read_path(world, root, name))
+
+    @staticmethod
+    def _read_path(world: World, root: Cell, name: str) -> Any:
         parts = [tree.Name(part, root.span) for part in name.split(".")]
         ref = tree.Ref(parts[0], tuple(parts[1:]), root.span)
         value = world.evaluator.expr(ref, Scope((root,), root.root.module))
@@ -321,9 +326,10 @@ class PlanBuilder:
                 raise POISON
             spec = Automaton(protocols=ids, tokenizer=tokenizer, automata=compiled)
             node_id = identity(spec)
-            self.automata[ids, tokenizer] = node_id
-            self.nodes[node_id] = Node(node_id, spec, protocols[0].name, self.place(protocols[0].span))
-        return self.automata[ids, tokenizer]
+            self.automata[ids, tokenizer] = Node(node_id, spec, protocols[0].name, self.place(protocols[0].span))
+        node = self.automata[ids, tokenizer]
+        self.nodes.setdefault(node.id, node)
+        return node.id
 
     @staticmethod
     def _source(world: World, cell: Cell) -> ProtocolSource:
@@ -428,7 +434,7 @@ def root_of(world: World) -> Cell:
 
 def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     """Return a builder that reports elsewhere and keeps its own nodes."""
-    other = PlanBuilder(program, dict(builder.nodes))
+    other = PlanBuilder(program, dict(builder.nodes), automata=builder.automata, paths=builder.paths)
     other.null = builder.null
     return other
 

@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable
 from decimal import Decimal, DecimalException
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,20 @@ class Memo:
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return compute(), or what it returned or raised before for the same values of the axes it reads."""
-        deps, table = self.kept.get(key, ((), {}))
-        values = tuple(id(self.point[i]) for i in deps)
-        if values in table:
-            if self.reading:
-                self.reading[-1].update(deps)
-            return self._result(table[values])
+        kept = self.kept.get(key)
+        if kept is not None:
+            deps, table = kept
+            point = self.point
+            values = tuple([id(point[i]) for i in deps]) if deps else ()
+            if values in table:
+                if deps and self.reading:
+                    self.reading[-1].update(deps)
+                result = table[values]
+                if isinstance(result, Problem):
+                    raise result
+                return result
+        else:
+            deps, table = (), {}
         self.reading.append(set(deps))
         try:
             result = compute()
@@ -72,11 +81,7 @@ class Memo:
         if found != deps or key not in self.kept:
             deps, table = found, {}
             self.kept[key] = (deps, table)
-        table[tuple(id(self.point[i]) for i in deps)] = result
-        return self._result(result)
-
-    @staticmethod
-    def _result(result: Any) -> Any:
+        table[tuple([id(self.point[i]) for i in deps])] = result
         if isinstance(result, Problem):
             raise result
         return result
@@ -117,7 +122,7 @@ class Evaluator:
         top = settings[-1]
         if isinstance(top.expr, tree.Literal) and top.expr.word == "unset":
             return self.default(cell, name)
-        if hints(cell.cls)[name] is Expr or Expr in members(hints(cell.cls)[name]) or _exprs(cell.cls, name):
+        if _is_late(cell.cls, name):
             return self._late(cell, name, top)
         if attribute.metadata["ref"]:
             return self._references(cell, name, settings)
@@ -477,9 +482,11 @@ def _is_slot(cell: Cell, name: str) -> bool:
     return bool(slot(cell.cls, name))
 
 
-def _exprs(cls: Any, name: str) -> bool:
-    arguments = getattr(hints(cls)[name], "__args__", ())
-    return Expr in arguments
+@cache
+def _is_late(cls: Any, name: str) -> bool:
+    """Whether a field holds expressions that are evaluated after compilation."""
+    annotation = hints(cls)[name]
+    return annotation is Expr or Expr in members(annotation) or Expr in getattr(annotation, "__args__", ())
 
 
 def _quantities(op: str, left: Any, right: Any) -> Quantity:

@@ -6,7 +6,8 @@ through the train, the same order of the train's statements, the axes and `set` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from attrs import define, evolve, field, frozen
 
 from ...spec.diagnostic import Diagnostics
 from ...spec.identity import identity
-from ...spec.schema import fields
+from ...spec.schema import fields, slot
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell
 from .declare import Decl, Loader, Module, find_block
-from .evaluate import Evaluator, Memo, _is_slot
+from .evaluate import Evaluator, Memo
 from .problems import POISON, Problem, problem
 from .values import DeclRef, PartRef, convert
 
@@ -162,11 +163,9 @@ class World:
             _check_length(cell)
         values = {}
         first: Problem | None = None
-        for name, attribute in fields(cell.cls).items():
-            if attribute.metadata["hidden"]:
-                continue
+        for name, read in readers(cell.cls):
             try:
-                values[name] = self._field(cell, name)
+                values[name] = read(self, cell, name)
             except Problem as error:
                 if error.diagnostic is not None:
                     self.diagnostics.add(error.diagnostic) if first is not None else None
@@ -177,24 +176,32 @@ class World:
             raise POISON
         return cell.cls(**values, **self._hidden(cell, values))
 
-    def _field(self, cell: Cell, name: str) -> Any:
-        attribute = fields(cell.cls)[name]
-        if attribute.metadata["repeat"]:
-            return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
-        if is_map(cell.cls, name):
-            return {key: self._map_value(cell, name, key, s) for key, s in cell.maps.get(name, {}).items()}
-        if _is_slot(cell, name):
-            inner = cell.slot(name)
-            if inner is None and attribute.default is not None:
-                if cell.poisoned:
-                    raise POISON
-                doc = attribute.metadata["doc"].rstrip(".")
-                raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=f"{name}: {doc}")
-            return None if inner is None else self.spec(inner)
-        value = self.evaluator.value(cell, name)
-        return self.ids(value) if attribute.metadata["ref"] and attribute.metadata["ref"] != "source" else _names(value)
+    def _blocks(self, cell: Cell, name: str) -> Any:
+        return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
 
-    def _map_value(self, cell: Cell, name: str, key: str, setting: Setting) -> Any:
+    def _map(self, cell: Cell, name: str) -> Any:
+        return {key: self._map_value(name, key, s) for key, s in cell.maps.get(name, {}).items()}
+
+    def _slot(self, cell: Cell, name: str) -> Any:
+        inner = cell.slot(name)
+        attribute = fields(cell.cls)[name]
+        if inner is None and attribute.default is not None:
+            if cell.poisoned:
+                raise POISON
+            doc = attribute.metadata["doc"].rstrip(".")
+            raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=f"{name}: {doc}")
+        return None if inner is None else self.spec(inner)
+
+    def _reference(self, cell: Cell, name: str) -> Any:
+        return self.ids(self.evaluator.value(cell, name))
+
+    def _sources(self, cell: Cell, name: str) -> Any:
+        return tuple(item.decl.name for item in self.evaluator.value(cell, name))
+
+    def _value(self, cell: Cell, name: str) -> Any:
+        return self.evaluator.value(cell, name)
+
+    def _map_value(self, name: str, key: str, setting: Setting) -> Any:
         value = self.evaluator.expr(setting.expr, setting.scope)
         listed = list(value) if isinstance(value, list | tuple) else [value]
         return convert(listed, tuple[str, ...], f"`{name}.{key}`", setting.expr.span)
@@ -219,18 +226,15 @@ class World:
     def neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
         """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
         found: dict[str, Any] = {}
-        for name, attribute in fields(cell.cls).items():
-            if attribute.metadata["circular"]:
+        for name in derived_fields(cell.cls):
+            try:
+                found[prefix + name] = self.evaluator.derived(cell, name)
+            except Problem:
                 continue
-            if attribute.metadata["derived"] and attribute.metadata["identity"]:
-                try:
-                    found[prefix + name] = self.evaluator.derived(cell, name)
-                except Problem:
-                    continue
-            elif _is_slot(cell, name) and not attribute.metadata["repeat"]:
-                inner = cell.slot(name)
-                if inner is not None:
-                    found |= self.neutral(inner, f"{prefix}{name}.")
+        for name in slots_of(cell.cls):
+            inner = cell.slot(name)
+            if inner is not None:
+                found |= self.neutral(inner, f"{prefix}{name}.")
         return found
 
     def _hidden(self, cell: Cell, values: dict[str, Any]) -> dict[str, Any]:
@@ -262,11 +266,43 @@ def _is_unset(setting: Setting) -> bool:
     return isinstance(setting.expr, tree.Literal) and setting.expr.word == "unset"
 
 
-def _names(value: Any) -> Any:
-    """Return names of blocks in place of references: `from` of a plot."""
-    if isinstance(value, tuple) and value and isinstance(value[0], DeclRef):
-        return tuple(item.decl.name for item in value)
-    return value
+Reader = Callable[[World, Cell, str], Any]
+
+
+@cache
+def readers(cls: Any) -> tuple[tuple[str, Reader], ...]:
+    """Return how the value of each field of a class is read, in the order of its fields."""
+    found: list[tuple[str, Reader]] = []
+    for name, attribute in fields(cls).items():
+        if attribute.metadata["hidden"]:
+            continue
+        if attribute.metadata["repeat"]:
+            found.append((name, World._blocks))
+        elif is_map(cls, name):
+            found.append((name, World._map))
+        elif slot(cls, name):
+            found.append((name, World._slot))
+        elif attribute.metadata["ref"] == "source":
+            found.append((name, World._sources))
+        else:
+            found.append((name, World._reference if attribute.metadata["ref"] else World._value))
+    return tuple(found)
+
+
+@cache
+def derived_fields(cls: Any) -> tuple[str, ...]:
+    """Return the fields of a class whose derived default counts as neutral."""
+    return tuple(
+        name
+        for name, attribute in fields(cls).items()
+        if attribute.metadata["derived"] and attribute.metadata["identity"] and not attribute.metadata["circular"]
+    )
+
+
+@cache
+def slots_of(cls: Any) -> tuple[str, ...]:
+    """Return the fields of a class that hold one nested block."""
+    return tuple(name for name, a in fields(cls).items() if slot(cls, name) and not a.metadata["repeat"])
 
 
 def named_overlays(decl: Decl, program: Program) -> list[Decl]:
