@@ -136,16 +136,14 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread, {chosen.repeat} pairs")
     results = {}
     for title, glob in (("in-weight", "qa[0-9].txt"), ("in-tool", "qatool*.txt")):
-        pairs = [
-            (measure("ours", glob, chosen.steps), measure("padded", glob, chosen.steps)) for _ in range(chosen.repeat)
-        ]
+        sides = ("ours", "padded")
+        pairs = [tuple(measure(side, glob, chosen.steps) for side in sides) for _ in range(chosen.repeat)]
         ratios = [a / b for a, b in pairs]
         results[title] = {"ours": [a for a, _ in pairs], "padded": [b for _, b in pairs]}
         mine, other = (statistics.median(values) for values in zip(*pairs, strict=True))
         spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        print(
-            f"{title:<10} lmc {mine:>8,.0f}   padded loop {other:>8,.0f}   ratio {statistics.median(ratios):.2f} {spread}"
-        )
+        ratio = statistics.median(ratios)
+        print(f"{title:<10} lmc {mine:>8,.0f}   padded {other:>8,.0f}   ratio {ratio:.2f} {spread}")
     if chosen.json:
         chosen.json.write_text(
             json.dumps({"torch": torch.__version__, "tokens_per_cpu_second": results}, indent=1) + "\n"

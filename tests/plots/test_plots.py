@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+
 from lmc.runtime.plots.draw import draw
 from lmc.runtime.plots.reduce import lines
 from lmc.runtime.plots.table import cell, columns, show_table, write_csv

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from lmc.compiler.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
