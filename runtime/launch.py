@@ -117,8 +117,9 @@ def _show(workers: Sequence[subprocess.Popen[str]], out: Reporter) -> None:
 
     def read(worker: subprocess.Popen[str]) -> None:
         assert worker.stdout is not None
-        for line in worker.stdout:
-            lines.put(line)
+        with worker.stdout as output:
+            for line in output:
+                lines.put(line)
         lines.put(None)
 
     for worker in workers:

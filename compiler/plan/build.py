@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from attrs import Factory, define, evolve, field
 
 from ...spec.diagnostic import Diagnostic, Diagnostics, Label
-from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
-from ...spec.plot import LinePlot
 from ...spec.protocol import Automaton
 from ...spec.rules import Violation, violations
 from ...spec.schema import fields
@@ -24,15 +21,7 @@ from ..resolve.problems import POISON, Problem, problem
 from ..resolve.values import DeclRef, PartRef
 from ..resolve.world import Program, World
 from ..syntax import tree
-
-RECORDS = ("step", "lr", "grad_norm", "tokens", "loss_tokens", "seconds")
-RECORD_COLUMNS = {*RECORDS, "loss.train", "loss.valid", "module", "mean", "rms", "absmax", "run"}
-METRICS = {
-    LossEval: ("loss", "bits_per_byte"),
-    AnswersEval: ("accuracy", "follows", "calls"),
-    GenerateEval: ("tokens",),
-}
-AGGREGATES = ("min", "max", "mean")
+from .plots import is_column, plan_plot, plot_names
 
 
 @define(eq=False)
@@ -71,7 +60,7 @@ class PlanBuilder:
         self._check_unreached()
         for decl in decls:
             if decl.kind == "plot" and not decl.poisoned:
-                self._guard(lambda decl=decl: self._plot(decl))
+                self._guard(lambda decl=decl: plan_plot(self, decl))
         for item in self.program.main.asserts:
             self._guard(lambda item=item: self._assert(item, Scope((), self.program.main), self.null))
         return Plan(header, self.nodes, tuple(self.points), tuple(self.targets))
@@ -223,15 +212,8 @@ class PlanBuilder:
                 except Problem:
                     continue
                 if grid in spec.sources:
-                    found += [name for name in plot_names(spec) if not self._is_column(name)]
+                    found += [name for name in plot_names(spec) if not is_column(self.program, name)]
         return found
-
-    def _is_column(self, name: str) -> bool:
-        head, _, metric = name.partition(".")
-        if name in RECORD_COLUMNS:
-            return True
-        decl = self.program.main.names.get(head)
-        return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
 
     def _path_value(self, world: World, root: Cell, name: str) -> Any:
         return world.memo.once(("path", name), lambda: self._read_path(world, root, name))
@@ -365,60 +347,6 @@ class PlanBuilder:
             if decl.kind in ("eval", "probe") and not decl.poisoned and decl not in reached:
                 self._guard(lambda decl=decl: self.null.spec(self.null.instance(decl)))
 
-    def _plot(self, decl: Decl) -> None:
-        cell = self.null.instance(decl)
-        spec: LinePlot = self.null.spec(cell)
-        points = [point for point in self.points if point.grid in spec.sources]
-        probes = [node for point in self.points for name, node in point.probes.items() if name in spec.sources]
-        self._check_names(decl, cell, spec, bool(probes))
-        inputs = dict.fromkeys(probes)
-        for point in points:
-            inputs[point.run] = None
-            for name in plot_names(spec):
-                if name == "loss.valid":
-                    inputs.update(dict.fromkeys(n for n in point.evals.values() if _is_valid_loss(self.nodes[n].spec)))
-                elif name.split(".")[0] in point.evals:
-                    inputs[point.evals[name.split(".")[0]]] = None
-        spec = evolve(spec, read=tuple(inputs))
-        node_id = identity(spec)
-        self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span))
-        targets = {target.name: target for target in self.targets}
-        default = all(targets[name].default for name in spec.sources if name in targets)
-        self.targets.append(Target(decl.name, "plot", (node_id,), default))
-
-    def _check_names(self, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
-        for name in plot_names(spec):
-            head, _, metric = name.partition(".")
-            eval_ = self.program.main.names.get(head)
-            if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
-                known = METRICS[self.null.instance(eval_).cls]
-                if metric not in known:
-                    near = difflib.get_close_matches(metric, known, 1)
-                    help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-                    raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
-        if not of_probes:
-            self._check_aggregates(cell, spec)
-
-    def _check_aggregates(self, cell: Cell, spec: LinePlot) -> None:
-        """Raise Problem (LM0505) if two runs of a replicate meet at one point of a line."""
-        plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
-        exprs = [expr for expr in (spec.x, spec.color, spec.facet) if expr is not None and "step" not in expr.names()]
-        filters = [] if spec.where is None else list(spec.where.names())
-        if not plain_y or any(self._is_column(name) for name in [*filters, *(n for e in exprs for n in e.names())]):
-            return
-        seen: dict[tuple[Any, ...], Point] = {}
-        for point in self.points:
-            lookup = point.values.__getitem__
-            if point.grid not in spec.sources or (spec.where is not None and not spec.where.evaluate(lookup)):
-                continue
-            key = (point.grid, point.values.get("seed"), *(expr.evaluate(lookup) for expr in exprs))
-            other = seen.setdefault(key, point)
-            if other.run != point.run:
-                left = [axis for axis in point.axes if point.axes[axis] != other.axes[axis]]
-                message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
-                help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"
-                raise problem("LM0505", _span_of(cell, plain_y[0].text), message, help=help)
-
     def _run_targets(self, name: str, kind: str, points: list[Point], default: bool) -> None:
         nodes: dict[str, None] = {}
         for point in points:
@@ -437,26 +365,6 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     other = PlanBuilder(program, dict(builder.nodes), automata=builder.automata, paths=builder.paths)
     other.null = builder.null
     return other
-
-
-def plot_names(spec: LinePlot) -> list[str]:
-    """Return the names that a plot reads."""
-    exprs = [spec.x, *spec.y, spec.color, spec.facet, spec.where]
-    return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))
-
-
-def _is_valid_loss(spec: Any) -> bool:
-    return isinstance(spec, LossEval) and spec.split == "valid"
-
-
-def _span_of(cell: Cell, text: str) -> Span:
-    """Return where a plot says something: the first field whose text holds it."""
-    for settings in cell.fields.values():
-        span = settings[-1].expr.span
-        at = span.text.find(text)
-        if at >= 0:
-            return Span(span.source, span.start + at, span.start + at + len(text))
-    return cell.span
 
 
 def _listed(axes: dict[str, Any]) -> str:

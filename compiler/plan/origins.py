@@ -8,8 +8,8 @@ from typing import Any
 from ...spec.plan import Origin, Place
 from ...spec.schema import fields
 from ..resolve.cells import AxisRead, Cell, Setting, is_map, spelled
-from ..resolve.evaluate import _is_slot
 from ..resolve.problems import Problem
+from ..resolve.references import is_slot
 from ..resolve.values import shown
 from ..resolve.world import World
 
@@ -23,7 +23,7 @@ def leaves(world: World, cell: Cell, prefix: str) -> Iterator[tuple[str, list[Or
         if is_map(cell.cls, name):
             for key, setting in cell.maps.get(name, {}).items():
                 yield f"{path}.{key}", [_origin(setting)]
-        elif _is_slot(cell, name):
+        elif is_slot(cell, name):
             inner = cell.slot(name)
             if inner is not None:
                 yield from leaves(world, inner, path + ".")

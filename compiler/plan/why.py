@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ...spec.diagnostic import LmcError, fail
 from ...spec.schema import SPELLINGS, fields
 from ..resolve.cells import Cell, Scope
-from ..resolve.evaluate import _is_slot
 from ..resolve.problems import Problem
+from ..resolve.references import is_slot
 from ..resolve.values import DeclRef, shown
 from ..resolve.world import World
 from ..syntax import tree
@@ -73,7 +73,7 @@ def _walk(world: World, cell: Cell, names: list[str], query: str) -> tuple[Cell,
     for number, name in enumerate(names[:-1]):
         known = SPELLINGS.get(name, name)
         inner = cell.block_named(name)
-        if inner is None and known in fields(cell.cls) and _is_slot(cell, known):
+        if inner is None and known in fields(cell.cls) and is_slot(cell, known):
             inner = cell.slot(known)
         elif inner is None and known in fields(cell.cls) and fields(cell.cls)[known].metadata["ref"]:
             value = world.evaluator.value(cell, known)

@@ -19,7 +19,8 @@ from ...spec.schema import fields, slot
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell
 from .declare import Decl, Loader, Module, find_block
-from .evaluate import Evaluator, Memo
+from .evaluate import Evaluator
+from .memo import Memo
 from .problems import POISON, Problem, problem
 from .values import DeclRef, PartRef, convert
 

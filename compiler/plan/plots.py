@@ -1,0 +1,118 @@
+"""Plots in a plan: what they read, and whether what they draw is one value per point."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
+from ...spec.identity import identity
+from ...spec.plan import Node, Point, Target
+from ...spec.plot import LinePlot
+from ...spec.span import Span
+from ..resolve.cells import Cell
+from ..resolve.declare import Decl
+from ..resolve.problems import problem
+from ..resolve.world import Program
+
+if TYPE_CHECKING:
+    from .build import PlanBuilder
+
+RECORDS = ("step", "lr", "grad_norm", "tokens", "loss_tokens", "seconds")
+RECORD_COLUMNS = {*RECORDS, "loss.train", "loss.valid", "module", "mean", "rms", "absmax", "run"}
+METRICS = {
+    LossEval: ("loss", "bits_per_byte"),
+    AnswersEval: ("accuracy", "follows", "calls"),
+    GenerateEval: ("tokens",),
+}
+AGGREGATES = ("min", "max", "mean")
+
+
+def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
+    """Add the node and the target of a plot. Raises Problem: LM0505, LM0506."""
+    cell = builder.null.instance(decl)
+    spec: LinePlot = builder.null.spec(cell)
+    points = [point for point in builder.points if point.grid in spec.sources]
+    probes = [node for point in builder.points for name, node in point.probes.items() if name in spec.sources]
+    _check_names(builder, decl, cell, spec, bool(probes))
+    inputs = dict.fromkeys(probes)
+    for point in points:
+        inputs[point.run] = None
+        for name in plot_names(spec):
+            if name == "loss.valid":
+                inputs.update(dict.fromkeys(n for n in point.evals.values() if _is_valid_loss(builder.nodes[n].spec)))
+            elif name.split(".")[0] in point.evals:
+                inputs[point.evals[name.split(".")[0]]] = None
+    spec = evolve(spec, read=tuple(inputs))
+    node_id = identity(spec)
+    builder.nodes[node_id] = Node(node_id, spec, decl.name, builder.place(decl.name_span))
+    targets = {target.name: target for target in builder.targets}
+    default = all(targets[name].default for name in spec.sources if name in targets)
+    builder.targets.append(Target(decl.name, "plot", (node_id,), default))
+
+
+def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
+    for name in plot_names(spec):
+        head, _, metric = name.partition(".")
+        eval_ = builder.program.main.names.get(head)
+        if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
+            known = METRICS[builder.null.instance(eval_).cls]
+            if metric not in known:
+                near = difflib.get_close_matches(metric, known, 1)
+                help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
+                raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
+    if not of_probes:
+        _check_aggregates(builder, cell, spec)
+
+
+def _check_aggregates(builder: PlanBuilder, cell: Cell, spec: LinePlot) -> None:
+    """Raise Problem (LM0505) if two runs of a replicate meet at one point of a line."""
+    plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
+    exprs = [expr for expr in (spec.x, spec.color, spec.facet) if expr is not None and "step" not in expr.names()]
+    filters = [] if spec.where is None else list(spec.where.names())
+    read = [*filters, *(name for expr in exprs for name in expr.names())]
+    if not plain_y or any(is_column(builder.program, name) for name in read):
+        return
+    seen: dict[tuple[Any, ...], Point] = {}
+    for point in builder.points:
+        lookup = point.values.__getitem__
+        if point.grid not in spec.sources or (spec.where is not None and not spec.where.evaluate(lookup)):
+            continue
+        key = (point.grid, point.values.get("seed"), *(expr.evaluate(lookup) for expr in exprs))
+        other = seen.setdefault(key, point)
+        if other.run != point.run:
+            left = [axis for axis in point.axes if point.axes[axis] != other.axes[axis]]
+            message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
+            help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"
+            raise problem("LM0505", _span_of(cell, plain_y[0].text), message, help=help)
+
+
+def is_column(program: Program, name: str) -> bool:
+    """Whether a name in a plot is a column of results rather than a path into the run."""
+    head, _, metric = name.partition(".")
+    if name in RECORD_COLUMNS:
+        return True
+    decl = program.main.names.get(head)
+    return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
+
+
+def plot_names(spec: LinePlot) -> list[str]:
+    """Return the names that a plot reads."""
+    exprs = [spec.x, *spec.y, spec.color, spec.facet, spec.where]
+    return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))
+
+
+def _is_valid_loss(spec: Any) -> bool:
+    return isinstance(spec, LossEval) and spec.split == "valid"
+
+
+def _span_of(cell: Cell, text: str) -> Span:
+    """Return where a plot says something: the first field whose text holds it."""
+    for settings in cell.fields.values():
+        span = settings[-1].expr.span
+        at = span.text.find(text)
+        if at >= 0:
+            return Span(span.source, span.start + at, span.start + at + len(text))
+    return cell.span
