@@ -64,7 +64,8 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     missing = todo(plan, nodes, RunStore(options.store), replay=options.replay)
     runs = {point.run for point in plan.points} & set(nodes)
     stored = [node_id for node_id in nodes if kind_of(type(plan.nodes[node_id].spec)) in STORED]
-    print(f"{plan.header.name}: {len(runs):,} runs; {len(stored) - len(missing):,} of {len(stored):,} nodes done")
+    count = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
+    print(f"{plan.header.name}: {count}; {len(stored) - len(missing):,} of {len(stored):,} nodes done")
     code = 0
     if missing:
         RunStore(options.store).create()

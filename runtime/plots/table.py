@@ -33,7 +33,8 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if value != int(value) or abs(value) > 1e6 else f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    large = isinstance(value, int) and abs(value) >= 10_000
+    return f"{value:,}" if large else str(value)
 
 
 def show_table(rows: list[Row]) -> None:
@@ -44,7 +45,7 @@ def show_table(rows: list[Row]) -> None:
         table = Table(box=None, header_style="bold")
         for name in names:
             numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-            table.add_column(name, justify="right" if numeric else "left")
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
         for row in shown:
             table.add_row(*(cell(row.get(name)) for name in names))
         Console().print(table)

@@ -82,12 +82,12 @@ def test_a_figure_is_drawn_the_same_twice_and_empty_ones_say_so(tmp_path: Path) 
 
 
 def test_tables_show_what_varies_and_csv_holds_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"name": f"r{i}", "run": "x", "same": 1, "a.b": 1.0, "n": 1000 * i} for i in range(3)]
+    rows = [{"name": f"r{i}", "run": "x", "same": 1, "a.b": 1.0, "n": 10_000 * i} for i in range(3)]
     assert columns(rows) == ["name", "a.b", "n"]
     show_table(rows)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["name", "a.b", "n"]
-    assert shown[3].split() == ["r2", "1.0", "2,000"]
+    assert shown[3].split() == ["r2", "1.0", "20,000"]
     write_csv(rows, tmp_path / "t.csv")
     with open(tmp_path / "t.csv", encoding="utf-8") as file:
         assert [row["same"] for row in csv.DictReader(file)] == ["1", "1", "1"]
