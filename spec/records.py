@@ -29,7 +29,7 @@ class TrainRecord:
 
 @frozen(kw_only=True)
 class Scores:
-    """Metrics of one evaluation at one step; one line of `evals.jsonl` in training, or `scores.json`."""
+    """Metrics of one evaluation at one step; one line of `scores.jsonl`."""
 
     name: str
     step: int

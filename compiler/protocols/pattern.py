@@ -9,7 +9,6 @@ Not here: automata.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from attrs import frozen
@@ -17,6 +16,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from ...spec.diagnostic import Diagnostics
 from ...spec.span import Span
+from ..syntax.tables import load_parser
 from ..syntax.tree import String
 
 LAST = 0x10FFFF
@@ -117,8 +117,7 @@ class _Wrong(Exception):
 
 @cache
 def _parser() -> Lark:
-    text = files("lmc.grammars").joinpath("pattern.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", maybe_placeholders=False)
+    return load_parser("pattern", maybe_placeholders=False)
 
 
 def _build(node: Tree[Token]) -> Pattern:

@@ -8,18 +8,16 @@ begins like a statement closes them; a kind in column 1, or the end of the file,
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from attrs import Factory, define
 from lark import Lark, Token
 
 from ...spec.diagnostic import Diagnostics
 from ...spec.span import Source, Span
+from .tables import load_parser
 from .tree import Comment
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
@@ -38,21 +36,9 @@ class _Terminals:
 
 @cache
 def grammar() -> Lark:
-    """Return the parser; its table is kept in the user's cache folder where that can be written."""
-    text = files("lmc.grammars").joinpath("lmspec.lark").read_text(encoding="utf-8")
-    options = {
-        "parser": "lalr",
-        "lexer": "basic",
-        "start": ["start", "expr", "assign"],
-        "postlex": _Terminals(),
-        "keep_all_tokens": True,
-    }
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Lark(text, cache=str(folder / "lmspec.table"), **options)
-    except OSError:
-        return Lark(text, **options)
+    """Return the parser of the language."""
+    starts = ["start", "expr", "assign"]
+    return load_parser("lmspec", lexer="basic", start=starts, postlex=_Terminals(), keep_all_tokens=True)
 
 
 @define

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
@@ -21,6 +21,7 @@ from .lexer import Lexed, grammar, lex
 
 LARGEST = 512 * 1024
 DEEPEST = 100
+MOST_MISTAKES = 100
 KINDS = frozenset(
     ["tokenizer", "model", "mesh", "store", "protocol", "data", "train", "probe", "eval", "plot", "grid", "overlay"]
 )
@@ -110,6 +111,13 @@ def _readable(source: Source, diagnostics: Diagnostics) -> bool:
     return True
 
 
+class Start(NamedTuple):
+    """Where a statement begins: in the tokens that were read and kept, and in all of them."""
+
+    kept: int
+    token: int
+
+
 class _Driver:
     """Feeds tokens to the parser; after an error goes back to the start of the statement and skips it."""
 
@@ -119,39 +127,52 @@ class _Driver:
 
     def run(self, lexed: Lexed, start: str) -> tuple[Tree[Token] | None, list[Span]]:
         parser: Any = grammar().parse_interactive("", start=start)
-        starts: list[tuple[Any, int]] = [(_copy(parser), 0)]
         tokens = lexed.tokens
-        at = 0
+        kept: list[Token] = []
+        starts = [Start(0, 0)]
+        at = mistakes = 0
         while at < len(tokens):
             token = tokens[at]
             try:
                 parser.feed_token(token)
             except UnexpectedToken:
-                self._explain(tokens, at, starts[-1][1], parser)
-                if start != "start":
-                    return None, self.bad
+                self._explain(tokens, at, starts[-1].token, parser)
+                mistakes += 1
+                if start != "start" or mistakes == MOST_MISTAKES:
+                    break
                 at = self._skip(tokens, at, starts)
-                parser = _copy(starts[-1][0])
+                del kept[starts[-1].kept :]
+                parser = _replayed(kept, start)
                 continue
+            kept.append(token)
             at += 1
             if token.type == "LBRACE":
-                starts.append((_copy(parser), at))
+                starts.append(Start(len(kept), at))
             elif token.type == "RBRACE" and len(starts) > 1:
                 starts.pop()
             elif token.type == "_SEP":
-                starts[-1] = (_copy(parser), at)
+                starts[-1] = Start(len(kept), at)
+        if mistakes and start != "start":
+            return None, self.bad
+        if at < len(tokens):
+            self.bad.append(Span(self.source, tokens[starts[0].token].start_pos or 0, len(self.source.text)))
+            return self._finished(_replayed(kept[: starts[0].kept], start)), self.bad
         try:
-            result = parser.feed_eof(tokens[-1] if tokens else None)
+            return self._finished(parser), self.bad
         except UnexpectedToken:
-            self._explain(tokens, at, starts[-1][1], parser)
+            self._explain(tokens, at, starts[-1].token, parser)
             if start != "start":
                 return None, self.bad
-            result = _copy(starts[0][0]).feed_eof(None)
-        return (result if isinstance(result, Tree) else Tree("wrapped", [result])), self.bad
+            return self._finished(_replayed(kept[: starts[0].kept], start)), self.bad
 
-    def _skip(self, tokens: list[Token], at: int, starts: list[tuple[Any, int]]) -> int:
+    @staticmethod
+    def _finished(parser: Any) -> Tree[Token]:
+        result = parser.feed_eof(None)
+        return result if isinstance(result, Tree) else Tree("wrapped", [result])
+
+    def _skip(self, tokens: list[Token], at: int, starts: list[Start]) -> int:
         """Return where to go on: after the separator, or at the brace, that ends the faulty statement."""
-        first = starts[-1][1]
+        first = starts[-1].token
         depth = 0
         for token in tokens[first:at]:
             depth += (token.type == "LBRACE") - (token.type == "RBRACE")
@@ -166,7 +187,7 @@ class _Driver:
         begin = tokens[first].start_pos or 0 if first < len(tokens) else len(self.source.text)
         end = (tokens[at - 1].end_pos or begin) if at else begin
         self.bad.append(Span(self.source, begin, max(begin, end)))
-        starts[-1] = (starts[-1][0], at)
+        starts[-1] = Start(starts[-1].kept, at)
         return at
 
     def _explain(self, tokens: list[Token], at: int, first: int, parser: Any) -> None:
@@ -219,9 +240,12 @@ class _Driver:
         return False
 
 
-def _copy(parser: Any) -> Any:
-    """Return a parser that goes on from the same place; Lark's own is not annotated."""
-    return parser.copy()
+def _replayed(tokens: list[Token], start: str) -> Any:
+    """Return a parser that has read some tokens; mistakes are rare, so this is cheaper than copies of its stack."""
+    parser: Any = grammar().parse_interactive("", start=start)
+    for token in tokens:
+        parser.feed_token(token)
+    return parser
 
 
 def _expected(parser: Any) -> str:

@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from attrs import Factory, define, frozen
+from attrs import Factory, asdict, define, frozen
 from torch import Tensor, nn
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.probe import ActivationsProbe, GradientsProbe
+from ...spec.records import Recording
 from ..models.transformer import TransformerModel
 
 
@@ -94,5 +95,6 @@ class ProbeObserver:
         self.hooks.clear()
         for name, accumulator in self.found.items():
             if accumulator.count:
-                self.write({"step": step, "module": name, "stats": accumulator.stats(self.spec.reduce)})
+                recording = Recording(step=step, module=name, stats=accumulator.stats(self.spec.reduce))
+                self.write(asdict(recording))
         self.found.clear()

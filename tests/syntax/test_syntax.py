@@ -1,6 +1,7 @@
 """Syntax: any text gives a tree or diagnostics, every mistake where it is, and what is printed parses back."""
 
 import re
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,14 @@ def test_any_text_gives_a_tree_or_diagnostics(text: str) -> None:
     assert render_text(found) is not None
     assert render_json(found)
     render_github(found)
+
+
+@pytest.mark.parametrize("text", ["x = \n" * 20_000, "{" * 90, "a b c d\n" * 20_000, '"' * 50_000, "x = [" * 90])
+def test_thousands_of_mistakes_end_soon(text: str) -> None:
+    began = time.process_time()
+    _, found = parsed(text)
+    assert found
+    assert time.process_time() - began < 4
 
 
 EXAMPLE = (ROOT / "examples" / "memory.lmspec").read_text(encoding="utf-8")
