@@ -21,6 +21,7 @@ from .inputs import InputDigests
 from .placement import default_placement
 from .session import Session
 from .store.run_store import RunStore
+from .training.loop import load_model
 
 
 def complete(
@@ -54,7 +55,8 @@ def complete(
     run = components[folder.name.split("-")[0]]
     assert isinstance(run, TrainerNode)
     tokenizer = session.product(run.data.tokenizer)
-    engine = Engine(session.product(run), tokenizer, _toolkit(plan, components, session))
+    model = load_model(folder, run.model.spec, session.placement)
+    engine = Engine(model, tokenizer, _toolkit(plan, components, session))
     sampling = Sampling(temperature, top_k, top_p, seed)
     (transcript,) = engine.run([Request(tuple(tokenizer.encode_marked(prompt)), max_tokens, sampling)])
     return str(tokenizer.decode(transcript.tokens))
@@ -74,5 +76,6 @@ def _find(store: RunStore, name: str) -> Path:
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} runs are called" if found else "no finished run is called"
-    help = "name it by its id" if found else "`lmc run` prints the names"
+    ids = ", ".join(path.name.split("-")[0] for path in found)
+    help = f"name one by its id: {ids}" if found else "`lmc run` prints the names"
     raise LmcError(Diagnostic("LM0809", f"{what} `{name}` in `{store.path}`", None, help=help))
