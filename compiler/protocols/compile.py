@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from attrs import frozen
 
-from ...spec.automaton import Automata, Nfa
+from ...spec.automaton import Automata, Nfa, NfaEdge
 from ...spec.diagnostic import Diagnostics, Label
 from ...spec.span import Span
 from ..syntax.tree import String
@@ -206,10 +206,10 @@ def _co_accessible(nfa: Nfa) -> set[int]:
     return alive
 
 
-def _cuts(low: int, high: int, edges: Sequence[object]) -> list[tuple[int, int]]:
+def _cuts(low: int, high: int, edges: Sequence[NfaEdge]) -> list[tuple[int, int]]:
     """Return [low, high] cut where any of the edges begins or ends."""
     points = {low, high + 1}
     for edge in edges:
-        points |= {p for p in (edge.low, edge.high + 1) if low < p <= high}  # type: ignore[attr-defined]
+        points |= {p for p in (edge.low, edge.high + 1) if low < p <= high}
     ordered = sorted(points)
     return [(a, b - 1) for a, b in pairwise(ordered)]
