@@ -82,7 +82,8 @@ def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
     try:
         parsed = _parser().parse(literal.value)
     except UnexpectedInput as error:
-        at = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(literal.value)
+        ended = getattr(getattr(error, "token", None), "type", "") == "$END"
+        at = len(literal.value) if ended or error.pos_in_stream is None else error.pos_in_stream
         what = f"`{literal.value[at]}` cannot stand here" if at < len(literal.value) else "the pattern ends too early"
         diagnostics.error("LM0601", inside(literal, at, at + 1), f"{what} in a pattern", help="escape it with \\")
         return None

@@ -302,6 +302,7 @@ REFUSED = [
     (protocol(r"[z-a]"), "LM0601", "[z-a]"),
     (protocol(r"\q"), "LM0601", r"\q"),
     (protocol(r"a)"), "LM0601", ")"),
+    (protocol(r"(ab"), "LM0601", "b"),
     (protocol(r"[^x]*"), "LM0606", r"[^x]*"),
     (protocol(r"(?<a>x*)(?<b>x*)"), "LM0607", r"(?<a>x*)(?<b>x*)"),
     (protocol(r"a", query="SELECT {a}"), "LM0611", "SELECT {a}"),
