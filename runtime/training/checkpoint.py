@@ -1,6 +1,6 @@
 """Checkpoints: whole or absent, verified by digests, written with torch.distributed.checkpoint.
 
-checkpoints/step-100/   model and optimiser as .distcp, manifest.json with the SHA-256 of every file
+checkpoints/step-100/   model and optimiser as .distcp, manifest.json with the SHA-256 of every file and of itself
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
@@ -38,6 +39,7 @@ def save(
     try:
         return _save(folder, step, model, optimizer, extra)
     except (CheckpointException, OSError) as error:
+        shutil.rmtree(folder / f"step-{step}.tmp", ignore_errors=True)
         reason = str(error).strip().splitlines()[-1]
         message = f"checkpoint {step} cannot be written to `{folder}`: {reason}"
         raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
@@ -54,7 +56,8 @@ def _save(
     with _quiet():
         write_state({"model": weights, "optim": moments}, checkpoint_id=partial, no_dist=True)
     digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-    (partial / MANIFEST).write_text(json.dumps({"step": step, "extra": extra, "files": digests}))
+    content = {"step": step, "extra": extra, "files": digests}
+    (partial / MANIFEST).write_text(json.dumps({**content, "sha256": _seal(content)}))
     for path in partial.iterdir():
         _sync(path)
     _sync(partial)
@@ -65,7 +68,7 @@ def _save(
 
 
 def load(folder: Path, model: TransformerModel, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Load a verified checkpoint folder into model and optimiser; return its `extra`."""
+    """Load a checkpoint folder that `latest` or `damage` found whole into model and optimiser; return its `extra`."""
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     if optimizer is None:
         weights = model.state_dict()
@@ -106,9 +109,12 @@ def kept_steps(folder: Path) -> list[int]:
 def damage(path: Path) -> str:
     """Return what is wrong with a checkpoint folder, or "" if it is whole."""
     try:
-        files = json.loads((path / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        manifest = json.loads((path / MANIFEST).read_text())
+        seal, files = manifest.pop("sha256"), manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "no readable manifest"
+    if seal != _seal(manifest):
+        return f"{MANIFEST} has other bytes than were written"
     for name, digest in files.items():
         if not (path / name).is_file():
             return f"{name} is missing"
@@ -117,15 +123,30 @@ def damage(path: Path) -> str:
     return ""
 
 
+def clear_partial(folder: Path) -> None:
+    """Remove what saves that were killed left behind."""
+    for path in folder.glob("step-*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def consolidate(model: TransformerModel, folder: Path) -> None:
-    """Write the weights as one `model.safetensors` and the architecture as `params.json`."""
+    """Write the weights as one `model.safetensors` and the architecture as `params.json`.
+
+    Raises LmcError (LM0903) where they cannot be written.
+    """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if model.spec.tied:
         del weights["unembed.weight"]
     partial = folder / "model.safetensors.tmp"
-    save_file(weights, partial)
-    os.replace(partial, folder / "model.safetensors")
-    (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")
+    try:
+        save_file(weights, partial)
+        _sync(partial)
+        os.replace(partial, folder / "model.safetensors")
+        (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")
+    except (SafetensorError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        message = f"the weights cannot be written to `{folder}`: {error}"
+        raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
 
 
 class _quiet(warnings.catch_warnings):
@@ -134,6 +155,10 @@ class _quiet(warnings.catch_warnings):
     def __enter__(self) -> None:
         super().__enter__()
         warnings.filterwarnings("ignore", message=".*(torch.distributed|TypedStorage|single process).*")
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -17,6 +17,8 @@ from ..placement import Placement
 
 SMALL = 1_000_000
 """Parameters below which a second thread costs more than it brings."""
+MACHINE = ("device", "attention", "compile", "row_layout")
+"""Choices that a machine and a version impose."""
 
 
 def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
@@ -29,7 +31,11 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
         attention="sdpa",
         compile=False,
         flush_denormals=True,
-        versions={"torch": torch.__version__, "python": platform.python_version()},
+        versions={
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "kernels": torch.backends.cpu.get_cpu_capability(),
+        },
     )
 
 
@@ -39,12 +45,14 @@ def apply(execution: Execution) -> None:
     torch.set_flush_denormal(execution.flush_denormals)
 
 
-def seam(kept: Execution, spec: Train, model: Transformer, placement: Placement) -> str:
+def honour(kept: Execution, here: Execution) -> Execution:
+    """Return a kept record as far as this machine can follow it."""
+    return evolve(here, micro_batch=kept.micro_batch, threads=kept.threads, flush_denormals=kept.flush_denormals)
+
+
+def seam(kept: Execution, here: Execution) -> str:
     """Return what of a kept record this machine cannot honour, or "" if nothing."""
-    here = evolve(resolve(spec, model, placement), threads=kept.threads, micro_batch=kept.micro_batch)
-    changed = [
-        f"{name} {getattr(kept, name)} -> {getattr(here, name)}"
-        for name in ("device", "versions", "attention", "compile", "row_layout")
-        if getattr(kept, name) != getattr(here, name)
-    ]
-    return "; ".join(changed)
+    pairs = [(name, getattr(kept, name), getattr(here, name)) for name in MACHINE]
+    names = sorted({*kept.versions, *here.versions})
+    pairs += [(name, kept.versions.get(name), here.versions.get(name)) for name in names]
+    return "; ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)

@@ -28,14 +28,17 @@ from ..models.build import build_model
 from ..models.transformer import TransformerModel
 from ..placement import Placement
 from ..registry import BUILDERS
+from ..store.files import append_line
 from . import checkpoint
-from .execution import apply, resolve, seam
+from .execution import apply, honour, resolve, seam
 from .loss import batch_loss
-from .observer import Observer, undisturbed
+from .observer import Observer, Watch
 from .optimizer import clip, gradient_norm
 from .schedule import learning_rate
 
 RECORDS = "records.jsonl"
+SEAMS = "seams.jsonl"
+"""Where a resumed training was not the same machine: step and what changed."""
 CHECKPOINTS = "checkpoints"
 CHECKPOINT_SECONDS = 300.0
 """Time between checkpoints where the spec sets no steps."""
@@ -88,30 +91,41 @@ def train(job: TrainJob) -> Progress:
     Raises LmcError: LM0901 at a loss or gradient that is not finite, with step and examples; LM0805 if no checkpoint is
     whole. Raises Interrupted after a checkpoint when `job.stop()` turns true.
     """
-    execution = job.execution or resolve(job.spec, job.model, job.placement)
-    if job.execution is not None and (changed := seam(execution, job.spec, job.model, job.placement)):
-        job.warn(f"the machine differs from the one that began this run ({changed}); bits may differ from here")
+    here = resolve(job.spec, job.model, job.placement)
+    execution = here if job.execution is None else honour(job.execution, here)
     job.keep(execution)
     apply(execution)
     model = build_model(job.model, job.placement, job.spec.seed)
     optimizer: torch.optim.Optimizer = BUILDERS[type(job.spec.optim)](job.spec.optim, model)
     progress = _resume(job, model, optimizer)
+    if job.execution is not None and (changed := seam(job.execution, here)):
+        job.warn(f"the machine differs from the one that began this run ({changed}); bits may differ from here")
+        append_line(job.folder / SEAMS, {"step": progress.step, "changed": changed})
     _loop(job, execution, model, optimizer, progress)
     checkpoint.consolidate(model, job.folder)
     return progress
 
 
 def load_model(folder: Path, spec: Transformer, placement: Placement) -> TransformerModel:
-    """Return the model at the last whole checkpoint of a training's folder. Raises LmcError (LM0805) without one."""
-    step = checkpoint.latest(folder / CHECKPOINTS, lambda text: None)
-    if step is None:
+    """Return the model at the last checkpoint of a training's folder.
+
+    Raises LmcError (LM0805) without one or if it is damaged: older weights are not what was asked for.
+    """
+    steps = checkpoint.kept_steps(folder / CHECKPOINTS)
+    if not steps:
         raise LmcError(Diagnostic("LM0805", f"`{folder}` has no checkpoint", None, help="train first"))
+    path = folder / CHECKPOINTS / f"step-{max(steps)}"
+    if problem := checkpoint.damage(path):
+        message = f"checkpoint `{path}` is damaged ({problem})"
+        help = f"remove `{folder}` to train again from the start"
+        raise LmcError(Diagnostic("LM0805", message, None, help=help))
     model = build_model(spec, placement, None)
-    checkpoint.load(folder / CHECKPOINTS / f"step-{step}", model, None)
+    checkpoint.load(path, model, None)
     return model.eval()
 
 
 def _resume(job: TrainJob, model: TransformerModel, optimizer: torch.optim.Optimizer) -> Progress:
+    checkpoint.clear_partial(job.folder / CHECKPOINTS)
     step = checkpoint.latest(job.folder / CHECKPOINTS, job.warn)
     if step is None:
         cut_records(job.folder / RECORDS, 0)
@@ -149,16 +163,13 @@ def _loop(
     last = int(job.spec.steps)
     began = saved = time.monotonic()
     meter = Meter(began, progress.tokens)
+    watch = Watch(list(job.observers), job.warn)
     with open(job.folder / RECORDS, "a", encoding="utf-8") as records:
         while progress.step < last:
             step = progress.step + 1
-            due = [observer for observer in job.observers if observer.due(step, last)]
-            for observer in due:
-                observer.before(step, model)
+            watch.before(step, last, model)
             rate, norm = _step(job, execution, model, optimizer, progress)
-            for observer in due:
-                with undisturbed(model):
-                    observer.after(step, model)
+            watch.after(step, model)
             if step % job.spec.every.log == 0 or step == last:
                 record = meter.record(progress, rate, norm)
                 records.write(json.dumps(asdict(record)) + "\n")
@@ -168,6 +179,7 @@ def _loop(
             interval = job.spec.every.checkpoint
             timed = interval is None and time.monotonic() - saved > CHECKPOINT_SECONDS
             if stopping or step == last or timed or (interval is not None and step % interval == 0):
+                os.fsync(records.fileno())
                 checkpoint.save(job.folder / CHECKPOINTS, step, model, optimizer, asdict_progress(progress))
                 _drop_old(job, step)
                 saved = time.monotonic()

@@ -33,7 +33,7 @@ from lmc.spec.data import Dialogues
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.probe import ActivationsProbe, GradientsProbe
-from lmc.spec.records import TrainRecord
+from lmc.spec.records import Execution, TrainRecord
 from lmc.spec.train import AdamW, Constant, Cosine, Every, Train
 from lmc.spec.units import Glob, Steps
 
@@ -115,6 +115,39 @@ def test_no_observer_log_or_checkpoint_changes_a_bit(job: TrainJob) -> None:
     plain, seen = losses(job.folder), losses(watched.folder)
     assert seen == {step: plain[step] for step in (5, 10, 12)}
     assert sorted(checkpoint.kept_steps(watched.folder / "checkpoints")) == [4, 8, 12]
+
+
+class Failing:
+    """An observer that breaks on its second look, before or after the step."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.looks = where, 0
+
+    def due(self, step: int, last: int) -> bool:
+        return True
+
+    def before(self, step: int, model: TransformerModel) -> None:
+        self.looks += 1
+        if self.where == "before" and self.looks == 2:
+            model.eval()
+            raise RuntimeError("broken glass")
+
+    def after(self, step: int, model: TransformerModel) -> None:
+        if self.where == "after" and self.looks == 2:
+            raise RuntimeError("broken glass")
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_an_observer_that_fails_is_let_go_and_harms_nothing(job: TrainJob, where: str) -> None:
+    train(job)
+    warnings: list[str] = []
+    observer = Failing(where)
+    watched = elsewhere(job, "watched", observers=[observer], warn=warnings.append)
+    train(watched)
+    assert same(weights(job.folder), weights(watched.folder))
+    assert observer.looks == 2
+    assert len(warnings) == 1
+    assert "broken glass" in warnings[0]
 
 
 @pytest.mark.parametrize("at", [1, 5, 11])
@@ -297,7 +330,7 @@ def two_checkpoints(job: TrainJob) -> Path:
     return job.folder / "checkpoints"
 
 
-@pytest.mark.parametrize("fault", ["flip", "cut", "no manifest", "missing file"])
+@pytest.mark.parametrize("fault", ["flip", "cut", "no manifest", "other manifest", "no object", "missing file"])
 def test_a_damaged_checkpoint_is_skipped_with_a_warning(two_checkpoints: Path, fault: str) -> None:
     path = two_checkpoints / "step-12"
     data = next(path.glob("*.distcp"))
@@ -309,12 +342,20 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(two_checkpoints: Path, f
         data.write_bytes(data.read_bytes()[:-7])
     elif fault == "no manifest":
         (path / "manifest.json").unlink()
+    elif fault == "other manifest":
+        manifest = path / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"step": 12', '"step": 13'))
+    elif fault == "no object":
+        (path / "manifest.json").write_text("[]")
     else:
         data.unlink()
     warnings: list[str] = []
     assert checkpoint.latest(two_checkpoints, warnings.append) == 6
     assert len(warnings) == 1
     assert "step-12" in warnings[0]
+    with pytest.raises(LmcError, match="step-12") as caught:
+        weights(two_checkpoints.parent)
+    assert caught.value.diagnostic.code == "LM0805"
 
 
 def test_without_a_whole_checkpoint_nothing_is_guessed(two_checkpoints: Path) -> None:
@@ -330,7 +371,7 @@ def test_a_save_that_fails_leaves_no_half_product(two_checkpoints: Path, cpu: Pl
         pytest.skip("needs root to mount a small file system")
     small = tmp_path / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(small)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"mount is not allowed here: {mounted.stderr.decode().strip()}")
     try:
@@ -339,6 +380,10 @@ def test_a_save_that_fails_leaves_no_half_product(two_checkpoints: Path, cpu: Pl
             checkpoint.save(small, 1, model, adamw(AdamW(), model), {})
         assert caught.value.diagnostic.code == "LM0903"
         assert checkpoint.latest(small, lambda text: None) is None
+        with pytest.raises(LmcError, match="No space left") as caught:
+            checkpoint.consolidate(model, small)
+        assert caught.value.diagnostic.code == "LM0903"
+        assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
@@ -351,6 +396,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_harms_no_checkpoint(job: Tr
         train(wild)
     assert caught.value.diagnostic.code == "LM0901"
     assert same(before, weights(job.folder))
+
+
+def test_a_resumed_run_says_what_its_machine_has_changed(job: TrainJob) -> None:
+    kept: list[Execution] = []
+    with pytest.raises(Interrupted):
+        train(evolve(job, keep=kept.append, stop=lambda: True))
+    abandoned = job.folder / "checkpoints" / "step-7.tmp"
+    abandoned.mkdir()
+    elsewhere_begun = evolve(kept[0], versions={**kept[0].versions, "torch": "1.0"}, micro_batch=2)
+    warnings: list[str] = []
+    train(evolve(job, execution=elsewhere_begun, keep=kept.append, warn=warnings.append))
+    assert len(warnings) == 1
+    (seam,) = map(json.loads, (job.folder / "seams.jsonl").read_text().splitlines())
+    assert seam == {"step": 1, "changed": f"torch 1.0 -> {torch.__version__}"}
+    assert kept[1] == evolve(kept[0], micro_batch=2)
+    assert not abandoned.exists()
 
 
 def test_a_finished_run_is_consolidated(job: TrainJob) -> None:
