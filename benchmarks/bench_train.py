@@ -26,8 +26,8 @@ def setup(glob: str):
     import torch
 
     from lmc.runtime.data.dataset import build_dataset
-    from lmc.runtime.data.sqlite import make_store
-    from lmc.runtime.data.tokenizer import build_tokenizer
+    from lmc.runtime.stores.open import make_store
+    from lmc.runtime.tokenizers.build import build_tokenizer
     from lmc.spec.data import Dialogues
     from lmc.spec.model import Attention, SwiGLU, Transformer
     from lmc.spec.store import People, Sqlite

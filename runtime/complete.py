@@ -11,7 +11,7 @@ from ..spec.plan import Plan
 from ..spec.plan_text import parse_plan
 from ..spec.protocol import Automaton
 from .components.base import Component
-from .components.sources import AutomatonNode
+from .components.tools import AutomatonNode
 from .components.trainer import TrainerNode
 from .generation.engine import Engine, Request
 from .generation.sampling import Sampling
@@ -55,7 +55,7 @@ def complete(
     run = components[folder.name.split("-")[0]]
     assert isinstance(run, TrainerNode)
     tokenizer = session.product(run.data.tokenizer)
-    model = load_model(folder, run.model.spec, session.placement)
+    model = load_model(folder, run.architecture(session), session.placement)
     engine = Engine(model, tokenizer, _toolkit(plan, components, session))
     sampling = Sampling(temperature, top_k, top_p, seed)
     (transcript,) = engine.run([Request(tuple(tokenizer.encode_marked(prompt)), max_tokens, sampling)])

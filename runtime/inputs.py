@@ -10,8 +10,9 @@ from attrs import Factory, define
 
 from ..spec.diagnostic import Diagnostic, LmcError
 from ..spec.plan import Plan, references
+from ..spec.protocol import PythonProtocol
 from ..spec.schema import fields, hints, members
-from ..spec.store import People, Sqlite
+from ..spec.store import Duckdb, People, Sqlite
 from ..spec.units import FilePath, Glob
 from .store.digest import inputs_digest
 
@@ -30,12 +31,20 @@ def files_of(spec: Any, root: Path) -> list[Path]:
             found.append(existing(root / value))
         elif isinstance(value, dict):
             found += [path for item in value.values() if isinstance(item, People) for path in files_of(item, root)]
+    if isinstance(spec, PythonProtocol):
+        found += module_files(spec.function.partition(":")[0], root)
     return sorted(found)
+
+
+def module_files(name: str, root: Path) -> list[Path]:
+    """Return the file of a module if it lies below `root`; one that is installed elsewhere is not read as an input."""
+    stem = root.joinpath(*name.split("."))
+    return [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()][:1]
 
 
 def is_made(spec: Any) -> bool:
     """Whether a spec is a database that a run makes instead of reads."""
-    return isinstance(spec, Sqlite) and any(isinstance(table, People) for table in spec.tables.values())
+    return isinstance(spec, Sqlite | Duckdb) and any(isinstance(table, People) for table in spec.tables.values())
 
 
 def expand(pattern: Glob, root: Path) -> list[Path]:
@@ -55,9 +64,17 @@ def existing(path: Path) -> Path:
     return path
 
 
+def read_text(path: Path) -> str:
+    """Return a file's text. Raises LmcError: LM0701 if it is not there, LM0702 if it is not UTF-8."""
+    try:
+        return existing(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LmcError(Diagnostic("LM0702", f"`{path}` is not UTF-8: {error.reason}", None)) from error
+
+
 @define
 class InputDigests:
-    """By node, the digest of the bytes of every file that it or its ancestors read."""
+    """By node, the digest of the bytes of every file that it, or what its identity covers, reads."""
 
     plan: Plan
     known: dict[str, str] = Factory(dict)
@@ -67,5 +84,5 @@ class InputDigests:
         if node_id not in self.known:
             spec = self.plan.nodes[node_id].spec
             own = files_of(spec, Path(self.plan.header.root))
-            self.known[node_id] = inputs_digest(own, [self.of(i) for i in references(spec)])
+            self.known[node_id] = inputs_digest(own, [self.of(i) for i in references(spec, meant=True)])
         return self.known[node_id]

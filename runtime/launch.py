@@ -15,12 +15,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from attrs import frozen
 
 from ..spec.diagnostic import LmcError
 from ..spec.plan import Plan, closure
 from ..spec.schema import kind_of
+from ..spec.tokenizer import BpeTokenizer
 from .events import Event, parse_event
 from .inputs import InputDigests
 from .progress import Render, Reporter, reporter
@@ -63,7 +65,7 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     nodes = closure(plan.nodes, select(plan, options.blocks))
     missing = todo(plan, nodes, RunStore(options.store), replay=options.replay)
     runs = {point.run for point in plan.points} & set(nodes)
-    stored = [node_id for node_id in nodes if kind_of(type(plan.nodes[node_id].spec)) in STORED]
+    stored = [node_id for node_id in nodes if is_stored(plan.nodes[node_id].spec)]
     count = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
     print(f"{plan.header.name}: {count}; {len(stored) - len(missing):,} of {len(stored):,} nodes done")
     code = 0
@@ -75,10 +77,15 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     return code
 
 
+def is_stored(spec: Any) -> bool:
+    """Whether the product of a node lies in the run store."""
+    return kind_of(type(spec)) in STORED or isinstance(spec, BpeTokenizer)
+
+
 def todo(plan: Plan, nodes: Sequence[str], store: RunStore, *, replay: bool) -> list[str]:
     """Return the stored nodes that are not done, looking at every input file on the way."""
     digests = InputDigests(plan)
-    stored = [node_id for node_id in nodes if kind_of(type(plan.nodes[node_id].spec)) in STORED]
+    stored = [node_id for node_id in nodes if is_stored(plan.nodes[node_id].spec)]
     done = store.statuses([(node_id, digests.of(node_id)) for node_id in stored])
     return [node_id for node_id in stored if done.get(node_id) != "done"]
 

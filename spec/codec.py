@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import typing
 from typing import Any, TypeVar
 
 import attrs
@@ -83,9 +84,22 @@ def _structure_member(converter: Converter, data: Any, union: Any) -> Any:
     plain = [option for option in options if option is not type(None)]
     if len(plain) == 1:
         return converter.structure(data, plain[0])
-    if any(type(data) is option for option in plain):
-        return data
+    for option in plain:
+        if _holds(option, data):
+            return converter.structure(data, option)
     raise ValueError(f"{data!r} is none of {functools.reduce(operator.or_, plain)}")
+
+
+def _holds(option: Any, data: Any) -> bool:
+    """Whether a member of a union that is no registered variant was written as `data`."""
+    origin = typing.get_origin(option)
+    if origin is typing.Literal:
+        return data in typing.get_args(option)
+    if origin is tuple:
+        return isinstance(data, list | tuple)
+    if attrs.has(option):
+        return isinstance(data, dict) and data.keys() == attrs.fields_dict(option).keys()
+    return type(data) is option
 
 
 def _tuples(tree: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, optional
 
 from .schema import option, variant
 
@@ -101,7 +101,13 @@ class Transformer:
     """A decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
 
     tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
-    vocab: int = option("Number of token ids.", derived="tokenizer.vocab", default=0, validator=ge(0))
+    vocab: int | None = option(
+        "Number of token ids; at least those of the tokenizer.",
+        derived="tokenizer.vocab",
+        unknown=True,
+        default=None,
+        validator=optional(ge(0)),
+    )
     layers: int = option("Number of blocks.", validator=ge(1))
     width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
     mixer: Attention | GatedRecurrence = option("How positions exchange information.")
@@ -112,8 +118,18 @@ class Transformer:
     init: InitITL | InitGPT2 = option("How weights are drawn.", default=InitITL())
 
     @property
-    def params(self) -> int:
-        """Number of parameters, tied weights once."""
+    def params(self) -> int | None:
+        """Number of parameters, tied weights once; None while the vocabulary is unknown."""
+        return None if self.vocab is None else self.num_params()
+
+    def num_params(self) -> int:
+        """Return the number of parameters, tied weights once. Raises ValueError while the vocabulary is unknown."""
         block = self.mixer.num_params(self.width) + self.mlp.num_params(self.width) + 2 * self.width
         tables = 1 if self.tied else 2
-        return self.layers * block + self.width + tables * self.vocab * self.width
+        return self.layers * block + self.width + tables * self.num_ids() * self.width
+
+    def num_ids(self) -> int:
+        """Return the number of token ids. Raises ValueError while the vocabulary is unknown."""
+        if self.vocab is None:
+            raise ValueError("the vocabulary is known only when the tokenizer's file is read")
+        return self.vocab

@@ -70,7 +70,8 @@ class Point:
     Attributes:
         run: id of the Trainer node; points may share it.
         evals: ids of the attached evaluations by block name. probes: likewise.
-        values: compile-time values of the paths that plots, tables and names read (`model.params`, `seed`).
+        values: compile-time values of the paths that plots, tables and names read (`model.params`, `seed`);
+            None where a run must read a file first.
     """
 
     grid: str
@@ -111,9 +112,11 @@ class Origin:
     text: str
 
 
-def references(spec: Any) -> Iterator[str]:
-    """Yield the node ids that a spec refers to, in the order of its fields."""
+def references(spec: Any, *, meant: bool = False) -> Iterator[str]:
+    """Yield the node ids that a spec refers to, in the order of its fields; `meant`: those of its identity alone."""
     for name, field in fields(type(spec)).items():
+        if meant and not field.metadata["identity"]:
+            continue
         value = getattr(spec, name)
         if field.metadata["ref"] and value is not None and name != "sources":
             for item in (value,) if isinstance(value, str) else value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,8 +11,12 @@ from attrs import frozen
 from .data import Dialogues, Text
 from .mesh import Mesh
 from .model import Attention, Rope, Transformer
+from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
+from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from .train import Train
+from .units import Pattern
 
+FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 Lookup = Callable[[str], Any]
 """Returns the spec behind a node id."""
 
@@ -33,6 +38,9 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
     """Yield the rules that a spec breaks."""
     if isinstance(spec, Transformer):
         yield from _transformer(spec)
+        yield from _vocabulary(spec, lookup)
+    elif isinstance(spec, ByteTokenizer | TiktokenTokenizer | BpeTokenizer | HfTokenizer):
+        yield from _tokenizer(spec)
     elif isinstance(spec, Mesh) and spec.dp * spec.tp != spec.devices:
         product = spec.dp * spec.tp
         message = f"dp x tp is {product} but the mesh has {spec.devices} devices"
@@ -42,6 +50,8 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield Violation(
             "LM0303", f"the shares of `split` sum to {total:g}", ("split.train", "split.valid"), "at most 1"
         )
+    elif isinstance(spec, SqlProtocol | PythonProtocol | SearchProtocol):
+        yield from _protocol(spec, lookup)
     elif isinstance(spec, Train):
         yield from _train(spec, lookup)
 
@@ -61,14 +71,76 @@ def _transformer(spec: Transformer) -> Iterator[Violation]:
         yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"))
 
 
+def _vocabulary(spec: Transformer, lookup: Lookup) -> Iterator[Violation]:
+    if spec.tokenizer is None:
+        if spec.vocab is None:
+            yield Violation("LM0209", "a model without a tokenizer needs `vocab`", ("vocab",), "set `vocab`")
+        return
+    message = missing_ids(spec.vocab, lookup(spec.tokenizer).vocab)
+    if message:
+        yield Violation("LM0406", message, ("vocab", "tokenizer"), "drop `vocab` to have it derived")
+
+
+def missing_ids(vocab: int | None, needed: int | None) -> str:
+    """Return what is wrong with a model of `vocab` ids under a tokenizer of `needed`; "" if nothing or unknown."""
+    if vocab is None or needed is None or vocab >= needed:
+        return ""
+    return f"the tokenizer has {needed:,} ids; the model has {vocab:,}"
+
+
+def _tokenizer(spec: ByteTokenizer | TiktokenTokenizer | BpeTokenizer | HfTokenizer) -> Iterator[Violation]:
+    twice = next((s for i, s in enumerate(spec.specials) if s in spec.specials[:i]), None)
+    if twice is not None or "" in spec.specials:
+        message = "a special token needs a spelling" if twice is None else f"`{twice}` is declared twice"
+        yield Violation("LM0303", message, ("specials",), "drop it")
+    if isinstance(spec, TiktokenTokenizer | HfTokenizer):
+        yield from _one_source(spec)
+    pattern: Pattern | None = getattr(spec, "pattern", None)
+    if pattern is not None and not pattern.regex and pattern.text not in SPLITS:
+        listed = ", ".join(f'"{name}"' for name in SPLITS)
+        yield Violation("LM0304", f'`pattern` is one of {listed}, or re"..."', ("pattern",), 'write re"..."')
+
+
+def _one_source(spec: TiktokenTokenizer | HfTokenizer) -> Iterator[Violation]:
+    published = "encoding" if isinstance(spec, TiktokenTokenizer) else "repo"
+    paths = ("file", published)
+    if (spec.file is None) == (getattr(spec, published) is None):
+        what = f"both `file` and `{published}` are set" if spec.file else f"neither `file` nor `{published}` is set"
+        yield Violation("LM0309", what, paths, f"set exactly one of file and {published}")
+    elif isinstance(spec, TiktokenTokenizer) and spec.encoding is not None and spec.pattern is not None:
+        yield Violation("LM0309", "`pattern` is for a `file`; an encoding has its own", ("pattern",), "drop `pattern`")
+    elif isinstance(spec, HfTokenizer) and spec.file is not None and spec.revision is not None:
+        yield Violation("LM0309", "`revision` is of a `repo`; a file has none", ("revision",), "drop `revision`")
+
+
+def _protocol(spec: SqlProtocol | PythonProtocol | SearchProtocol, lookup: Lookup) -> Iterator[Violation]:
+    if isinstance(spec, PythonProtocol):
+        if not FUNCTION.fullmatch(spec.function):
+            yield Violation(
+                "LM0303", f"`{spec.function}` names no function", ("function",), "write package.module:name"
+            )
+    elif isinstance(spec, SearchProtocol):
+        store, _, name = spec.table.partition("/")
+        table = lookup(store).tables[name]
+        known = (table.key, *table.columns)
+        missing = [column for column in spec.columns or () if column not in known]
+        if missing or spec.columns == ():
+            message = f"`{name}` has no column `{missing[0]}`" if missing else "`columns` is empty"
+            yield Violation("LM0303", message, ("columns",), f"columns are {', '.join(known)}")
+    else:
+        whole = [capture for capture, allowed in spec.allow.items() if allowed == READ_ONLY]
+        if whole and spec.query.strip() != f"{{{whole[0]}}}":
+            message = f"`{whole[0]}` is a whole statement, but the query is more than that"
+            yield Violation("LM0303", message, ("query",), f'write query = "{{{whole[0]}}}", or list what it may be')
+
+
 def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     model, data = lookup(spec.model), lookup(spec.data)
-    if isinstance(data, Text | Dialogues) and model.tokenizer is not None and model.tokenizer != data.tokenizer:
-        yield Violation("LM0406", "the model and the data have different tokenizers", ("model", "data"), "use one")
-    if isinstance(data, Text | Dialogues) and model.tokenizer is None and model.vocab < lookup(data.tokenizer).vocab:
-        needed = lookup(data.tokenizer).vocab
-        message = f"the data's tokenizer has {needed} ids; the model has {model.vocab}"
-        yield Violation("LM0406", message, ("model", "data"), "set the model's tokenizer")
+    if isinstance(data, Text | Dialogues):
+        if model.tokenizer is not None and model.tokenizer != data.tokenizer:
+            yield Violation("LM0406", "the model and the data have different tokenizers", ("model", "data"), "use one")
+        elif message := missing_ids(model.vocab, lookup(data.tokenizer).vocab):
+            yield Violation("LM0406", message, ("model", "data"), "set the model's tokenizer")
     if spec.schedule.warmup > spec.steps:
         message = f"a warm-up of {spec.schedule.warmup:,} steps is longer than the run of {spec.steps:,}"
         yield Violation("LM0303", message, ("schedule.warmup", "steps"), "shorten the warm-up")

@@ -14,6 +14,7 @@ a union of them, is a slot. Field metadata carries what type checks, manual, ide
     many      a single value is read as a list of one
     hidden    filled by the compiler; cannot be written
     circular  the derived default reads this very field when it is set, so it says nothing about neutrality
+    unknown   the derived default may follow from a file that only a run reads; the value is None until then
 """
 
 from __future__ import annotations
@@ -30,9 +31,6 @@ _T = TypeVar("_T")
 REGISTRY: dict[str, dict[str, type]] = {}
 UNSUPPORTED: dict[str, frozenset[str]] = {
     "model": frozenset({"residual"}),
-    "tokenizer": frozenset({"hf", "bpe", "tiktoken"}),
-    "store": frozenset({"duckdb", "postgres"}),
-    "protocol": frozenset({"calculator", "python", "search"}),
     "data": frozenset({"mqar", "mixture", "bios"}),
     "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
     "mlp": frozenset({"gelu", "identity"}),
@@ -49,8 +47,6 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
     "train": frozenset({"stage", "stop", "init", "precision", "remat", "limits", "secrets", "epochs", "ema"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
-    "call": frozenset({"match", "overlap"}),
-    "protocol": frozenset({"constrain", "expression"}),
     "model": frozenset({"weights"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),
@@ -74,6 +70,7 @@ def option(
     many: bool = False,
     hidden: bool = False,
     circular: bool = False,
+    unknown: bool = False,
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
     """Declare a field; `neutral` is the default unless given. Required if it has neither default nor `derived`."""
@@ -88,6 +85,7 @@ def option(
         "many": many,
         "hidden": hidden,
         "circular": circular,
+        "unknown": unknown,
     }
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         return attrs.field(factory=default.factory, metadata=metadata, validator=validator)

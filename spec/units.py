@@ -49,3 +49,10 @@ class Glob:
     """A set of files by pattern, sorted by code point; relative to the folder of the compiled spec."""
 
     pattern: str
+
+
+@frozen
+class Env:
+    """A variable of the environment of the run; its value is written nowhere."""
+
+    name: str

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmc.runtime.data.sqlite import Database, make_store
-from lmc.runtime.data.tokenizer import Tokenizer, build_tokenizer
 from lmc.runtime.placement import Placement
+from lmc.runtime.stores.base import Database
+from lmc.runtime.stores.open import make_store
+from lmc.runtime.tokenizers.base import Tokenizer
+from lmc.runtime.tokenizers.build import build_tokenizer
 from lmc.spec.store import People, Sqlite
 from lmc.spec.tokenizer import ByteTokenizer
 from lmc.spec.units import FilePath

@@ -14,7 +14,7 @@ from ...spec.plot import LinePlot
 from ...spec.span import Span
 from ..resolve.cells import Cell
 from ..resolve.declare import Decl
-from ..resolve.problems import problem
+from ..resolve.problems import problem, unknown
 from ..resolve.world import Program
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ AGGREGATES = ("min", "max", "mean")
 
 
 def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
-    """Add the node and the target of a plot. Raises Problem: LM0505, LM0506."""
+    """Add the node and the target of a plot. Raises Problem: LM0311, LM0505, LM0506."""
     cell = builder.null.instance(decl)
     spec: LinePlot = builder.null.spec(cell)
     points = [point for point in builder.points if point.grid in spec.sources]
@@ -55,16 +55,25 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
 
 def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
     for name in plot_names(spec):
+        if any((source, name) in builder.unknown for source in spec.sources):
+            raise unknown(_span_of(cell, name), name)
         head, _, metric = name.partition(".")
         eval_ = builder.program.main.names.get(head)
         if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
-            known = METRICS[builder.null.instance(eval_).cls]
+            known = _metrics(builder, builder.null.instance(eval_).cls)
             if metric not in known:
                 near = difflib.get_close_matches(metric, known, 1)
                 help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
                 raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
     if not of_probes:
         _check_aggregates(builder, cell, spec)
+
+
+def _metrics(builder: PlanBuilder, cls: Any) -> tuple[str, ...]:
+    """Return the metrics of an evaluation; answers through several protocols tell the calls of each."""
+    protocols = [decl.name for module in builder.program.modules for decl in module.decls if decl.kind == "protocol"]
+    told = protocols if cls is AnswersEval and len(protocols) > 1 else []
+    return (*METRICS[cls], *(f"calls.{name}" for name in told))
 
 
 def _check_aggregates(builder: PlanBuilder, cell: Cell, spec: LinePlot) -> None:

@@ -18,7 +18,7 @@ from .cells import AxisRead, Cell, Constant, Scope, Setting, spelled
 from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
-from .problems import POISON, Problem, problem
+from .problems import POISON, Problem, Unknown, problem
 from .values import DeclRef, PartRef, kind_name, shown, typed
 
 NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
@@ -135,11 +135,13 @@ class Evaluator(Expressions):
     def _derived(self, cell: Cell, name: str) -> Any:
         if cell.poisoned:
             raise POISON
-        text = fields(cell.cls)[name].metadata["derived"]
+        text, unknown = (fields(cell.cls)[name].metadata[key] for key in ("derived", "unknown"))
         scope = Scope(cell.chain(), NOWHERE)
         try:
             value = self.expr(derived_expression(text), scope, (cell, name))
         except Problem as error:
+            if unknown and isinstance(error, Unknown):
+                return None
             if error.diagnostic is None or error.diagnostic.span is None or error.diagnostic.span.source.path:
                 raise
             message = f"`{name}` is {text} unless it is set, and that has no value here"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
+from ...spec.units import Env
 from .values import EXACT, PathValue
 
 LONGEST = 100_000
@@ -104,8 +105,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round": _round,
     "file": lambda path: PathValue(_text(path)),
     "files": lambda path: PathValue(_text(path), glob=True),
+    "env": lambda name: Env(_text(name)),
 }
-UNSUPPORTED_FUNCTIONS = frozenset({"uniform", "loguniform", "choice", "env"})
+UNSUPPORTED_FUNCTIONS = frozenset({"uniform", "loguniform", "choice"})
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,10 @@ class Problem(Exception):
         self.diagnostic = diagnostic
 
 
+class Unknown(Problem):
+    """A value follows from a file that only a run reads."""
+
+
 def problem(
     code: str,
     span: Span | None,
@@ -26,6 +30,12 @@ def problem(
 ) -> Problem:
     """Return a problem to raise."""
     return Problem(Diagnostic(code, message, span, label, labels, help, edits))
+
+
+def unknown(span: Span | None, name: str) -> Unknown:
+    """Return the problem of a value that has to be known now."""
+    message = f"`{name}` is known only when the run reads the tokenizer's file"
+    return Unknown(Diagnostic("LM0311", message, span, help="set the model's `vocab`, or use a named encoding"))
 
 
 POISON = Problem(None)

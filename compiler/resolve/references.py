@@ -13,7 +13,7 @@ from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
 from .cells import AnyExpr, Cell, Scope, is_map, spelled
 from .declare import Decl, Module
-from .problems import POISON, Problem, problem
+from .problems import POISON, Problem, problem, unknown
 from .values import DeclRef, PartRef, exact, kind_name, shown
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .world import World
 
 MISSING = object()
+UNKNOWN = object()
+"""In place of a value that follows from a file which only a run reads."""
 
 
 @define(eq=False)
@@ -89,8 +91,12 @@ class References:
         if attribute is not None and not attribute.metadata["hidden"]:
             return lambda: self._field(cell, known)
         if isinstance(getattr(cell.cls, name, None), property):
-            return lambda: exact(getattr(self.world.spec(cell), name))
+            return lambda: self._property(cell, name)
         return MISSING
+
+    def _property(self, cell: Cell, name: str) -> Any:
+        value = getattr(self.world.spec(cell), name)
+        return UNKNOWN if value is None else exact(value)
 
     def _field(self, cell: Cell, name: str) -> Any:
         if is_map(cell.cls, name):
@@ -98,6 +104,8 @@ class References:
         if name in cell.slots or (fields(cell.cls)[name].metadata["ref"] == "" and is_slot(cell, name)):
             return cell.slot(name)
         value = self.value(cell, name)
+        if value is None and fields(cell.cls)[name].metadata["unknown"]:
+            return UNKNOWN
         return list(value) if isinstance(value, tuple) else exact(value)
 
     def _member(self, place: Any, part: tree.Name | tree.Expr, expr: tree.Ref, scope: Scope) -> Any:
@@ -140,6 +148,8 @@ class References:
 
     @staticmethod
     def _finished(place: Any, expr: tree.Ref) -> Any:
+        if place is UNKNOWN:
+            raise unknown(expr.span, expr.dotted or expr.head.text)
         if isinstance(place, Decl):
             return DeclRef(place)
         if isinstance(place, Cell):

@@ -2,6 +2,7 @@
 
 int, Decimal      numbers as written or computed        Quantity    with a unit of size or duration
 Pattern           re"..."                               PathValue   file("..."), files("...")
+Env               env("...")
 DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { heads = 1 }
 """
 
@@ -22,6 +23,7 @@ from ...spec.units import (
     DURATION_SUFFIXES,
     SIZE_SUFFIXES,
     Duration,
+    Env,
     FilePath,
     Glob,
     Pattern,
@@ -112,13 +114,15 @@ def shown(value: Any) -> str:
         return f're"{value.text}"' if value.regex else f'"{value.text}"'
     if isinstance(value, PathValue):
         return f'{"files" if value.glob else "file"}("{value.path}")'
+    if isinstance(value, Env):
+        return f'env("{value.name}")'
     return str(value)
 
 
 def type_name(annotation: Any) -> str:
     """Return a type in the words of the language."""
     names = {int: "Int", float: "Float", bool: "Bool", str: "Str", Steps: "Int", Size: "Size", Duration: "Duration"}
-    names |= {FilePath: "Path", Glob: "Path", Pattern: "Str or Regex"}
+    names |= {FilePath: "Path", Glob: "Path", Pattern: "Str or Regex", Env: 'env("NAME")'}
     if annotation in names:
         return names[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -140,6 +144,7 @@ def kind_name(value: Any) -> str:
         ((list, tuple), "a List"),
         ((Pattern,), "a Regex"),
         ((PathValue,), "a Path"),
+        ((Env,), "a variable of the environment"),
         ((BlockValue,), "a block"),
     ):
         if isinstance(value, types):
@@ -198,7 +203,7 @@ def _plain(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
         return _numeric(value, annotation, what, span)
     if annotation is Pattern and isinstance(value, str | Pattern):
         return value if isinstance(value, Pattern) else Pattern(value)
-    if annotation is str and isinstance(value, str):
+    if annotation in (str, Env) and isinstance(value, annotation):
         return value
     if annotation is FilePath and isinstance(value, PathValue) and not value.glob:
         return FilePath(value.path)

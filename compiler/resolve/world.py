@@ -6,23 +6,25 @@ through the train, the same order of the train's statements, the axes and `set` 
 
 from __future__ import annotations
 
+import difflib
+import typing
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from ...spec.diagnostic import Diagnostics
+from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.identity import identity
-from ...spec.schema import fields, slot
+from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .memo import Memo
 from .problems import POISON, Problem, problem
-from .values import DeclRef, PartRef, convert
+from .values import DeclRef, PartRef, convert, shown
 
 
 @frozen(eq=False)
@@ -181,7 +183,8 @@ class World:
         return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
 
     def _map(self, cell: Cell, name: str) -> Any:
-        return {key: self._map_value(name, key, s) for key, s in cell.maps.get(name, {}).items()}
+        item = typing.get_args(hints(cell.cls)[name])[1]
+        return {key: self._map_value(item, f"`{name}.{key}`", s) for key, s in cell.maps.get(name, {}).items()}
 
     def _slot(self, cell: Cell, name: str) -> Any:
         inner = cell.slot(name)
@@ -202,10 +205,9 @@ class World:
     def _value(self, cell: Cell, name: str) -> Any:
         return self.evaluator.value(cell, name)
 
-    def _map_value(self, name: str, key: str, setting: Setting) -> Any:
+    def _map_value(self, annotation: Any, what: str, setting: Setting) -> Any:
         value = self.evaluator.expr(setting.expr, setting.scope)
-        listed = list(value) if isinstance(value, list | tuple) else [value]
-        return convert(listed, tuple[str, ...], f"`{name}.{key}`", setting.expr.span)
+        return convert(_listed(value, annotation, what, setting), annotation, what, setting.expr.span)
 
     def ids(self, value: Any) -> Any:
         """Return node ids in place of references."""
@@ -246,7 +248,8 @@ class World:
                 spec = self.spec(self.instance(protocol.decl))
                 if spec.reply.loss and spec.call.handover:
                     learned.append(spec.call.handover)
-            return {"replies_learned": tuple(learned)}
+            spoken = values["protocols"] if values["replies"] == "tools" else ()
+            return {"replies_learned": tuple(learned), "spoken": spoken}
         return {}
 
     def reached(self) -> list[Cell]:
@@ -261,6 +264,22 @@ def _check_length(cell: Cell) -> None:
         what = "both `steps` and `tokens` are set" if said else f"train `{cell.name}` says not how long it is"
         span = said[1].span if said else cell.span
         raise problem("LM0309", span, what, help="set exactly one of steps and tokens; the other follows")
+
+
+def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
+    """Return one string as the list of it, unless it is a word of the field.
+
+    Raises Problem (LM0304) for a word that is misspelt.
+    """
+    words = [word for m in members(annotation) if typing.get_origin(m) is Literal for word in typing.get_args(m)]
+    if not isinstance(value, str) or value in words:
+        return value
+    near = difflib.get_close_matches(value, words, 1, 0.8)
+    if near:
+        help, edits = f'did you mean "{near[0]}"?', (Edit(setting.expr.span, f'"{near[0]}"'),)
+        message = f"{what} takes a List or {shown(words[0])}"
+        raise problem("LM0304", setting.expr.span, message, help=help, edits=edits)
+    return [value]
 
 
 def _is_unset(setting: Setting) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from ...spec.model import Transformer
 from ...spec.plan import Plan, closure
 from ...spec.plan_text import plan_lines
 from ...spec.protocol import Automaton
@@ -22,6 +23,7 @@ from ..training.loop import TrainJob, load_model, train
 from ..training.observer import Observer
 from .base import StoredComponent
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
+from .tokenizers import with_vocabulary
 
 
 @builds(Train)
@@ -37,10 +39,15 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Return where the training runs."""
         return session.placement if self.mesh is None else session.product(self.mesh)
 
+    def architecture(self, session: Session) -> Transformer:
+        """Return the model's spec with its vocabulary. Raises LmcError (LM0406) if the data has more ids."""
+        return with_vocabulary(self.model.filled(session), session.product(self.data.tokenizer))
+
     def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
         """Train to the last step, watched by the observers that the session names."""
         dataset: Dataset = session.product(self.data)
-        session.say("note", self.node.id, text=f"{self.model.spec.params:,} parameters; {dataset.describe()}")
+        params = self.architecture(session).num_params()
+        session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe()}")
         self.write_graph(session, folder)
         observers = [observer_of(session, i) for i in session.observers.get(self.node.id, ())]
         return self.run(session, folder, dataset, observers)
@@ -71,7 +78,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
 
         job = TrainJob(
             spec=self.spec,
-            model=self.model.spec,
+            model=self.architecture(session),
             dataset=dataset,
             placement=self.placement(session),
             folder=folder.path,
@@ -83,13 +90,13 @@ class TrainerNode(StoredComponent[TransformerModel]):
             warn=lambda text: session.say("note", self.node.id, text=text),
         )
         progress = train(job)
-        return {"step": progress.step, "loss": progress.loss, "params": self.model.spec.params}
+        return {"step": progress.step, "loss": progress.loss, "params": job.model.num_params()}
 
     def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
         """Train again from the start in another folder, as the kept record says, for new observers."""
         job = TrainJob(
             spec=self.spec,
-            model=self.model.spec,
+            model=self.architecture(session),
             dataset=session.product(self.data),
             placement=self.placement(session),
             folder=folder.path,
@@ -102,7 +109,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
     def build(self, session: Session) -> TransformerModel:
         """Load the last checkpoint."""
         path = session.folder(self.node.id).path
-        return load_model(path, self.model.spec, self.placement(session))
+        return load_model(path, self.architecture(session), self.placement(session))
 
 
 def observer_of(session: Session, node_id: str) -> Observer:

@@ -45,13 +45,13 @@ class TransformerModel(nn.Module):
     def __init__(self, spec: TransformerSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embed = Embedding(spec.vocab, spec.width)
+        self.embed = Embedding(spec.num_ids(), spec.width)
         self.embed_site = Site()
         attends = isinstance(spec.positions, RopeSpec) and hasattr(spec.mixer, "heads")
         self.rope = Rope(spec.positions, spec.width // spec.mixer.heads) if attends else None  # type: ignore[arg-type,union-attr]
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = RMSNorm(spec.norm, spec.width)
-        self.unembed = Linear(spec.width, spec.vocab)
+        self.unembed = Linear(spec.width, spec.num_ids())
         if spec.tied:
             self.unembed.weight = self.embed.weight
         self.head_site = Site()

@@ -31,7 +31,7 @@ class Results:
             row: Row = {"name": point.name, "run": point.run, "grid": point.grid, **point.values}
             trained = summaries.get(self._folder(point.run))
             if trained is not None:
-                row |= {"step": trained["step"], "loss.train": trained["loss"]}
+                row |= {"step": trained["step"], "loss.train": trained["loss"], "model.params": trained["params"]}
             for name, node_id in point.evals.items():
                 done = summaries.get(self._folder(node_id), {})
                 row |= {f"{name}.{metric}": value for metric, value in done.get("metrics", {}).items()}

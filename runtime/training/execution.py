@@ -27,7 +27,7 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
         device=placement.device.type,
         micro_batch=spec.micro_batch or 0,
         row_layout="length-sorted",
-        threads=1 if model.params < SMALL else torch.get_num_threads(),
+        threads=1 if model.num_params() < SMALL else torch.get_num_threads(),
         attention="sdpa",
         compile=False,
         flush_denormals=True,

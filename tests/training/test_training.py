@@ -18,12 +18,12 @@ from attrs import evolve
 from lmc.runtime.data.batch import Example, collate
 from lmc.runtime.data.dataset import DialogueDataset, build_dataset
 from lmc.runtime.data.order import Draw
-from lmc.runtime.data.sqlite import Database
-from lmc.runtime.data.tokenizer import Tokenizer
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.placement import Placement
 from lmc.runtime.probes.observer import ProbeObserver
+from lmc.runtime.stores.base import Database
+from lmc.runtime.tokenizers.base import Tokenizer
 from lmc.runtime.training import checkpoint
 from lmc.runtime.training.loop import Interrupted, TrainJob, load_model, train
 from lmc.runtime.training.loss import batch_loss
@@ -169,8 +169,9 @@ from pathlib import Path
 import torch
 from attrs import evolve
 from lmc.runtime.data.dataset import build_dataset
-from lmc.runtime.data.sqlite import Database, TableView
-from lmc.runtime.data.tokenizer import build_tokenizer
+from lmc.runtime.stores.base import Database, TableView
+from lmc.runtime.stores.sqlite import SqliteFile
+from lmc.runtime.tokenizers.build import build_tokenizer
 from lmc.runtime.placement import Placement
 from lmc.runtime.training.loop import TrainJob, train
 from lmc.spec.data import Dialogues
@@ -181,10 +182,11 @@ from lmc.spec.units import Glob, Steps
 
 folder, database, root = map(Path, sys.argv[1:4])
 torch.set_num_threads(1)
-view = TableView(database, "people", "name", ("birth_date", "birth_place", "current_address", "occupation"))
+source = SqliteFile(database)
+view = TableView(source, "people", "name", ("birth_date", "birth_place", "current_address", "occupation"))
 tokenizer = build_tokenizer(ByteTokenizer(specials=("<|user|>", "<|assistant|>", "<|database|>", "<|eod|>")))
 data = Dialogues(tokenizer="t", rows="s/people", count=8, templates=Glob("templates/qa[0-9].txt"), seq_len=257)
-dataset = build_dataset(data, tokenizer, root, Database(database, {"people": view}))
+dataset = build_dataset(data, tokenizer, root, Database(source, {"people": view}))
 model = Transformer(
     tokenizer="t", vocab=260, layers=2, width=16, mixer=Attention(heads=2, kv_heads=2), mlp=SwiGLU(hidden=64)
 )
