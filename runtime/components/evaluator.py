@@ -14,7 +14,8 @@ from ..registry import builds
 from ..session import Session
 from ..store.run_store import NodeFolder
 from .base import StoredComponent
-from .sources import AutomatonNode, DialoguesNode, ProtocolNode, TextNode
+from .sources import DialoguesNode, TextNode
+from .tools import AutomatonNode, ProtocolNode
 from .trainer import TrainerNode
 
 
@@ -46,6 +47,7 @@ class EvaluatorNode(StoredComponent[Scores]):
             database=session.product(data.rows) if isinstance(data, DialoguesNode) else None,
             placement=self.run.placement(session),
             folder=folder.path,
+            note=lambda text: session.say("note", self.node.id, text=text),
         )
         return evaluate(self.spec, model, context)
 

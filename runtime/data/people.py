@@ -14,7 +14,6 @@ from attrs import frozen
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.store import People
 
-COLUMNS = ("birth_date", "birth_place", "current_address", "occupation")
 YEARS = (1950, 2000)
 
 
@@ -29,10 +28,11 @@ class Pools:
     occupations: tuple[str, ...]
 
     def values(self, draw: random.Random) -> dict[str, str]:
-        """Draw the values of one person, in the order of the reference generator."""
-        date = f"{draw.randint(1, 28)}/{draw.randint(1, 12)}/{draw.randint(*YEARS)}"
+        """Draw the values of one person, in the order of the reference generator; every column that there may be."""
+        day, month, year = draw.randint(1, 28), draw.randint(1, 12), draw.randint(*YEARS)
         return {
-            "birth_date": date,
+            "birth_date": f"{day}/{month}/{year}",
+            "birth_year": str(year),
             "birth_place": draw.choice(self.countries),
             "current_address": draw.choice(self.cities),
             "occupation": draw.choice(self.occupations),

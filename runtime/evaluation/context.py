@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, frozen
 
 from ..data.dataset import Dataset
-from ..data.sqlite import Database
-from ..data.tokenizer import Tokenizer
 from ..generation.toolkit import Toolkit
 from ..placement import Placement
+from ..stores.base import Database
+from ..tokenizers.base import Tokenizer
 
 
 @frozen(kw_only=True)
 class EvalContext:
-    """What an evaluation may read. `folder` is for files that it makes on the way."""
+    """What an evaluation may read. `folder` is for files that it makes on the way, `note` for what people must know."""
 
     dataset: Dataset
     tokenizer: Tokenizer
@@ -24,6 +25,7 @@ class EvalContext:
     folder: Path
     toolkit: Toolkit | None = None
     database: Database | None = None
+    note: Callable[[str], None] = lambda text: None
 
 
 @frozen

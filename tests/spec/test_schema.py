@@ -13,11 +13,13 @@ from lmc.spec.expr import Expr
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.plan import Node, closure, references
 from lmc.spec.plot import LinePlot
-from lmc.spec.store import People, Sqlite, Table
+from lmc.spec.protocol import CalculatorProtocol, PythonProtocol, SearchProtocol, SqlProtocol, ToolCall
+from lmc.spec.store import Duckdb, People, Postgres, Sqlite, Table
 from lmc.spec.train import Train
-from lmc.spec.units import FilePath, Glob, Steps
+from lmc.spec.units import Duration, Env, FilePath, Glob, Pattern, Size, Steps
 
 VARIANTS = [cls for variants in schema.REGISTRY.values() for cls in variants.values()]
+CALL = ToolCall(open=Pattern("<c>"), body=Pattern("(?<x>.)", True), close=Pattern("</c>"), overlap="longest")
 EXAMPLES = [
     Transformer(tokenizer=None, vocab=9, layers=1, width=8, mixer=Attention(heads=2, kv_heads=1), mlp=SwiGLU(hidden=3)),
     Sqlite(file=FilePath("a.db"), tables={"p": People(seed=1), "q": Table(columns=("a", "b"))}),
@@ -29,6 +31,14 @@ EXAMPLES = [
         where=Expr(("op", ">=", (("name", "exact.accuracy"), ("value", 0.95))), "exact.accuracy >= 0.95"),
     ),
     Train(model="m", data="d", steps=Steps(3), tokens=4, batch=2),
+    Duckdb(file=FilePath("a.db"), tables={"p": People(seed=1), "q": Table(columns=("a", "b"))}),
+    Postgres(url=Env("URL"), schema="s", tables={"q": Table(columns=())}),
+    Postgres(url="postgresql://u@h/d"),
+    SqlProtocol(store="s", call=CALL, query="{sql}", allow={"sql": "read_only", "column": ("a", "b")}, max_rows=2),
+    CalculatorProtocol(call=CALL, expression=":x", constrain="inside"),
+    PythonProtocol(call=CALL, function="m:f", timeout=Duration(0.5), max_bytes=Size(9)),
+    SearchProtocol(call=CALL, table="s/t", query=":q", columns=("a",)),
+    SearchProtocol(call=CALL, table="s/t", query=":q"),
 ]
 
 
