@@ -77,6 +77,16 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "why", why, "where a value comes from")
     _add_spec(command)
     command.add_argument("path", help="BLOCK.path or BLOCK.path@RUN, such as fine.model.width")
+    command = _command(commands, "show", show_, "draw what a block was compiled to")
+    command.add_argument("kind", choices=("protocol",), help="what to show")
+    _add_spec(command)
+    command.add_argument("names", nargs="*", help="blocks, spoken together (default: all)")
+    command.add_argument("--tokenizer", help="tokenizer of the file (default: its only one)")
+    command.add_argument(
+        "--text", help="explain this text token by token; spellings of special tokens are these tokens"
+    )
+    command.add_argument("--svg", type=Path, help="write the drawing to this file")
+    command.add_argument("--whole", action="store_true", help="draw every state, none folded")
     command = _command(commands, "explain", explain, "what a diagnostic means")
     command.add_argument("code", help="such as LM0203")
     return top
@@ -275,6 +285,34 @@ def why(options: argparse.Namespace) -> int:
         return EXIT_DIAGNOSTICS
     for line in explain_value(compiled, options.path):
         print(line)
+    return 0
+
+
+def show_(options: argparse.Namespace) -> int:
+    """`lmc show`."""
+    from .plan.show import shown_protocols
+    from .protocols.draw import as_text, draw
+    from .protocols.svg import as_svg
+
+    compiled = _compile(options.file, options)
+    if compiled.plan is None:
+        return EXIT_DIAGNOSTICS
+    automata, tokenizer = shown_protocols(compiled.builder, options.names, options.tokenizer)
+    drawing = draw(automata, options.whole)
+    if options.text is not None:
+        from ..runtime.protocols.show import explain_text
+
+        root = Path(compiled.plan.header.root)
+        print(explain_text(automata, tokenizer, root, options.text, drawing.labels()), end="")
+    elif options.svg is not None:
+        try:
+            options.svg.write_text(as_svg(drawing), encoding="utf-8")
+        except OSError as error:
+            message = f"`{options.svg}` cannot be written: {error.strerror}"
+            raise LmcError(Diagnostic("LM0804", message, None)) from error
+        print(options.svg)
+    else:
+        print(as_text(drawing), end="")
     return 0
 
 

@@ -146,7 +146,7 @@ class Walk:
                     return "failed"
                 return self._work(component, folder)
         except LmcError as error:
-            self._failed(component, error.diagnostic)
+            self._failed(component, error)
             return "failed"
 
     def _work(self, component: StoredComponent[Any], folder: NodeFolder) -> State | None:
@@ -171,15 +171,18 @@ class Walk:
         session.say("done", node_id, seconds=time.monotonic() - began, summary=summary)
         return "done"
 
-    def _failed(self, component: StoredComponent[Any], diagnostic: Diagnostic) -> None:
-        place = component.node.place
+    def _failed(self, component: StoredComponent[Any], error: LmcError) -> None:
+        declared, diagnostic = component.node.place, error.diagnostic
+        place = error.place
+        if place is None and declared is not None:
+            place = (declared.path, declared.line, declared.column, declared.text)
         self.session.say(
             "failed",
             component.node.id,
             code=diagnostic.code,
             message=diagnostic.message,
             help=diagnostic.help,
-            place=None if place is None else [place.path, place.line, place.column, place.text],
+            place=None if place is None else list(place),
         )
 
 

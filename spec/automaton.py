@@ -1,8 +1,11 @@
 """Automata of tool protocols: what the compiler makes of `open`, `body`, `close` and the runtime lifts to tokens.
 
-A `ByteAutomaton` is the monitor of a list of protocols: total, never dead. It reads symbols: byte classes, then the
-declared hand-over specials, then any other special. Events fire on transitions, after the symbol that fires them.
-A `Nfa` per protocol finds the captures in the bytes between `open` and the end of `close`.
+A `ByteAutomaton` reads symbols: byte classes, then the special tokens that protocols name, then any other special.
+It is total and never dead: as a monitor it follows whatever a model says. As a constraint the same states are used and
+a symbol is legal if its move neither ends in a state that is not live nor fires what a constrained protocol forbids.
+
+Positions count bytes; special tokens have none. Registers hold positions: 0 and 1 are where the call's body begins and
+ends, 2 + 2i and 3 + 2i are where capture i does, the rest is scratch. -1 is unset.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from typing import Literal
 from attrs import frozen
 
 EventKind = Literal["open", "close", "rejected", "handover", "malformed", "abort"]
+POSITION = -1
+UNSET = -2
 
 
 @frozen
 class Event:
-    """One thing that happens on a transition, to protocol number `protocol`.
+    """One thing that happens on a move, to protocol number `protocol`; `back` bytes before the end of the symbol.
 
     open        the last byte of `open` was read
     close       the first `close` was read and the body is well formed
@@ -28,86 +33,108 @@ class Event:
 
     kind: EventKind
     protocol: int
+    back: int = 0
+
+
+@frozen
+class Write:
+    """A register takes the value of another (`source` >= 0), the position (POSITION), or none (UNSET); then `add`.
+
+    The position is the one after the symbol. The writes of a move all read what was there before it.
+    """
+
+    register: int
+    source: int
+    add: int = 0
+
+
+@frozen
+class Effect:
+    """What a move does besides changing the state: events in firing order, and writes."""
+
+    events: tuple[Event, ...] = ()
+    writes: tuple[Write, ...] = ()
 
 
 @frozen
 class ByteAutomaton:
-    """A total deterministic automaton over byte classes and special tokens.
+    """A total deterministic automaton over byte classes and special tokens; state 0 is free text.
 
     Attributes:
         classes: length 256; the class of each byte, 0..C-1.
         num_classes: C. Symbol C + i is `specials[i]`; the last symbol is any other special.
-        specials: hand-over tokens.
-        table: per state, the next state by symbol (C + len(specials) + 1 of them). State 0 is the start.
-        events: of the same shape; an index into `event_lists`.
-        event_lists: events in firing order; entry 0 is empty.
+        specials: special tokens that a protocol names.
+        table: per state, the next state by symbol (C + len(specials) + 1 of them).
+        moves: per state, the (symbol, index into `effects`) of the moves that do more than change the state.
+        effects: entry 0 does nothing.
+        live: per state, whether a constrained decoding may be there.
+        legal: per effect, whether a constrained decoding may fire it.
+        num_registers: at least 2.
     """
 
     classes: tuple[int, ...]
     num_classes: int
     specials: tuple[str, ...]
     table: tuple[tuple[int, ...], ...]
-    events: tuple[tuple[int, ...], ...]
-    event_lists: tuple[tuple[Event, ...], ...]
+    moves: tuple[tuple[tuple[int, int], ...], ...]
+    effects: tuple[Effect, ...]
+    live: tuple[bool, ...]
+    legal: tuple[bool, ...]
+    num_registers: int
+
+    def step(self, state: int, symbol: int) -> tuple[int, Effect]:
+        """Return the next state and what the move does."""
+        effect = next((effect for at, effect in self.moves[state] if at == symbol), 0)
+        return self.table[state][symbol], self.effects[effect]
+
+    def symbol(self, special: str) -> int:
+        """Return the symbol of a special token."""
+        listed = self.specials.index(special) if special in self.specials else len(self.specials)
+        return self.num_classes + listed
+
+    def write(self, registers: list[int], effect: Effect, position: int) -> list[int]:
+        """Return the registers after an effect at a position."""
+        after = list(registers)
+        for write in effect.writes:
+            source = {POSITION: position, UNSET: -1}.get(write.source)
+            after[write.register] = (registers[write.source] if source is None else source) + write.add
+        return after
 
 
 @frozen
-class Tag:
-    """A capture begins, or ends, before the byte of the edge that carries the tag."""
+class Slot:
+    """A capture and the registers that hold where it begins and ends."""
 
     name: str
-    ends: bool
+    begin: int
+    end: int
 
 
 @frozen
-class NfaEdge:
-    """Read a byte in [low, high] and go to `target`; `tags` happen before it."""
-
-    low: int
-    high: int
-    target: int
-    tags: tuple[Tag, ...]
-
-
-@frozen
-class Nfa:
-    """A byte automaton without empty moves whose runs tell captures.
+class SpokenProtocol:
+    """What the runtime must know of a protocol besides the automaton.
 
     Attributes:
-        edges: per state. start: initial state.
-        final: accepting states, with the tags that happen at the end.
+        captures: what a call gives; the whole `body` if the pattern names nothing.
+        handover: the special token that gives the turn away, if one does.
+        place: path, line and column of the literal that messages about its states point at.
     """
 
-    edges: tuple[tuple[NfaEdge, ...], ...]
-    start: int
-    final: dict[int, tuple[Tag, ...]]
-
-    def captures(self, text: bytes) -> dict[str, bytes] | None:
-        """Return the captures of a whole match of `text`, or None if it does not match."""
-        states: dict[int, tuple[tuple[Tag, int], ...]] = {self.start: ()}
-        for at, byte in enumerate(text):
-            reached: dict[int, tuple[tuple[Tag, int], ...]] = {}
-            for state, marks in states.items():
-                for edge in self.edges[state]:
-                    if edge.low <= byte <= edge.high and edge.target not in reached:
-                        reached[edge.target] = (*marks, *((tag, at) for tag in edge.tags))
-            states = reached
-        for state, marks in states.items():
-            if state in self.final:
-                return _cut(text, (*marks, *((tag, len(text)) for tag in self.final[state])))
-        return None
-
-
-def _cut(text: bytes, marks: tuple[tuple[Tag, int], ...]) -> dict[str, bytes]:
-    begins = {tag.name: at for tag, at in marks if not tag.ends}
-    return {tag.name: text[begins[tag.name] : at] for tag, at in marks if tag.ends}
+    name: str
+    captures: tuple[Slot, ...]
+    handover: str | None
+    constrained: bool = False
+    place: tuple[str, int, int, str] | None = None
 
 
 @frozen
 class Automata:
-    """What a list of protocols compiles to: one monitor, and by protocol how to read a call."""
+    """What a list of protocols compiles to."""
 
-    names: tuple[str, ...]
+    protocols: tuple[SpokenProtocol, ...]
     monitor: ByteAutomaton
-    calls: tuple[Nfa, ...]
-    handovers: tuple[str | None, ...]
+
+    @property
+    def constrained(self) -> bool:
+        """Whether any protocol limits what may be sampled."""
+        return any(protocol.constrained for protocol in self.protocols)

@@ -42,9 +42,10 @@ class Diagnostic:
 class LmcError(Exception):
     """A diagnostic that ends the current command or node. Raise it for a user's mistake, never for a bug of ours."""
 
-    def __init__(self, diagnostic: Diagnostic) -> None:
+    def __init__(self, diagnostic: Diagnostic, place: tuple[str, int, int, str] | None = None) -> None:
+        """Take the mistake and, if it is known, its place in a spec: path, line, column and the text there."""
         super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
+        self.diagnostic, self.place = diagnostic, place
 
 
 def fail(code: str, message: str, span: Span | None = None, help: str = "") -> LmcError:

@@ -9,19 +9,18 @@ from attrs import Factory, define, evolve, field
 from ...spec.diagnostic import Diagnostic, Diagnostics, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
-from ...spec.protocol import Automaton
 from ...spec.rules import Violation, violations
 from ...spec.schema import fields
 from ...spec.span import Span
-from ..protocols.compile import ProtocolSource, compile_protocols
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
-from ..resolve.problems import POISON, Problem, problem
+from ..resolve.problems import Problem, Unknown, problem
 from ..resolve.values import DeclRef, PartRef
 from ..resolve.world import Program, World
 from ..syntax import tree
 from .plots import is_column, plan_plot, plot_names
+from .protocols import automaton_node, check_unspoken
 
 
 @define(eq=False)
@@ -36,6 +35,8 @@ class PlanBuilder:
     worlds: dict[str, list[World]] = Factory(dict)
     grids: dict[str, Grid] = Factory(dict)
     paths: dict[str, list[str]] = Factory(dict)
+    unknown: set[tuple[str, str]] = Factory(set)
+    compiled: set[Decl] = Factory(set)
     null: World = field(init=False)
 
     @property
@@ -196,11 +197,18 @@ class PlanBuilder:
         return found
 
     def _values(self, world: World, grid: str) -> dict[str, Any]:
-        """Return the compile-time values that plots, tables and names read."""
+        """Return the compile-time values that plots, tables and names read; None for unknown ones."""
         if grid not in self.paths:
             self.paths[grid] = list(dict.fromkeys(["seed", "model.params", *self._paths(grid)]))
         root = root_of(world)
-        return {name: self._path_value(world, root, name) for name in self.paths[grid]}
+        found: dict[str, Any] = {}
+        for name in self.paths[grid]:
+            try:
+                found[name] = self._path_value(world, root, name)
+            except Unknown:
+                found[name] = None
+                self.unknown.add((grid, name))
+        return found
 
     def _paths(self, grid: str) -> list[str]:
         """Return the names in plots of a grid that are paths into the run."""
@@ -245,6 +253,8 @@ class PlanBuilder:
         for item, scope in cell.asserts:
             self._assert(item, scope, world)
         node_id = world.node_id(cell)
+        if getattr(spec, "spoken", ()):
+            spec = evolve(spec, automaton=automaton_node(self, world, cell))
         self.nodes.setdefault(node_id, Node(node_id, spec, cell.name, self.place(cell.root.name_span)))
         return node_id
 
@@ -287,54 +297,10 @@ class PlanBuilder:
         if getattr(spec, "data", None) is not None:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
         if getattr(spec, "protocols", ()):
-            spec = evolve(spec, automaton=self._automaton(world, cell))
+            spec = evolve(spec, automaton=automaton_node(self, world, cell))
         node_id = identity(spec, world.neutral(cell))
         self.nodes.setdefault(node_id, Node(node_id, spec, decl.name, self.place(decl.name_span)))
         return node_id
-
-    def _automaton(self, world: World, cell: Cell) -> str:
-        """Return the node of the token automaton of an evaluation's protocols."""
-        protocols = [world.instance(ref.decl) for ref in world.evaluator.value(cell, "protocols")]
-        ids = tuple(self.register(world, protocol) for protocol in protocols)
-        data = getattr(cell.cls, "data", None) is not None and world.evaluator.value(cell, "data")
-        owner = (
-            world.instance(data.decl) if data else world.instance(world.evaluator.value(root_of(world), "data").decl)
-        )
-        tokenizer = self.register(world, world.instance(world.evaluator.value(owner, "tokenizer").decl))
-        if (ids, tokenizer) not in self.automata:
-            specials = self.nodes[tokenizer].spec.specials
-            compiled = compile_protocols([self._source(world, p) for p in protocols], specials, self.diagnostics)
-            if compiled is None:
-                raise POISON
-            spec = Automaton(protocols=ids, tokenizer=tokenizer, automata=compiled)
-            node_id = identity(spec)
-            self.automata[ids, tokenizer] = Node(node_id, spec, protocols[0].name, self.place(protocols[0].span))
-        node = self.automata[ids, tokenizer]
-        self.nodes.setdefault(node.id, node)
-        return node.id
-
-    @staticmethod
-    def _source(world: World, cell: Cell) -> ProtocolSource:
-        spec, call = world.spec(cell), cell.slot("call")
-        assert call is not None
-
-        def literal(owner: Cell, name: str, value: Any) -> tree.String:
-            expr = owner.fields[name][-1].expr
-            if isinstance(expr, tree.String):
-                return expr
-            return tree.String(value.text, "re" if value.regex else "", expr.span)
-
-        query = cell.fields["query"][-1].expr
-        return ProtocolSource(
-            cell.name,
-            literal(call, "open", spec.call.open),
-            literal(call, "body", spec.call.body),
-            literal(call, "close", spec.call.close),
-            spec.call.handover,
-            query if isinstance(query, tree.String) else tree.String(spec.query, "", query.span),
-            spec.allow,
-            call.fields["handover"][-1].expr.span if "handover" in call.fields else cell.span,
-        )
 
     def _check_unreached(self) -> None:
         """Check the blocks that no run reaches: their mistakes are mistakes all the same."""
@@ -346,6 +312,9 @@ class PlanBuilder:
         for decl in self.program.main.decls:
             if decl.kind in ("eval", "probe") and not decl.poisoned and decl not in reached:
                 self._guard(lambda decl=decl: self.null.spec(self.null.instance(decl)))
+        for decl in self.program.main.decls:
+            if decl.kind == "protocol" and not decl.poisoned and decl not in self.compiled:
+                self._guard(lambda decl=decl: check_unspoken(self, decl))
 
     def _run_targets(self, name: str, kind: str, points: list[Point], default: bool) -> None:
         nodes: dict[str, None] = {}
@@ -362,7 +331,10 @@ def root_of(world: World) -> Cell:
 
 def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     """Return a builder that reports elsewhere and keeps its own nodes."""
-    other = PlanBuilder(program, dict(builder.nodes), automata=builder.automata, paths=builder.paths)
+    other = PlanBuilder(
+        program, dict(builder.nodes), automata=builder.automata, paths=builder.paths, unknown=builder.unknown
+    )
+    other.compiled = builder.compiled
     other.null = builder.null
     return other
 

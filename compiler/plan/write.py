@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from ...spec.plan_text import plan_lines
 
 PLAN = "plan.jsonl"
 SOURCEMAP = "sourcemap.jsonl"
+TRIES = 20
 
 
 def write_plan(plan: Plan, sourcemap: Iterable[str], folder: Path) -> None:
@@ -24,9 +26,20 @@ def write_plan(plan: Plan, sourcemap: Iterable[str], folder: Path) -> None:
         partial.chmod(0o755)
         (partial / PLAN).write_text("".join(line + "\n" for line in plan_lines(plan)), encoding="utf-8")
         (partial / SOURCEMAP).write_text("".join(line + "\n" for line in sourcemap), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        _put(partial, folder)
     except OSError as error:
         raise LmcError(
             Diagnostic("LM0804", f"the plan cannot be written to `{folder}`: {error.strerror}", None)
         ) from error
+
+
+def _put(partial: Path, folder: Path) -> None:
+    """Put a folder in the place of another, which a second process may put back in between."""
+    for left in reversed(range(TRIES)):
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(partial, folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not left:
+                raise

@@ -6,41 +6,73 @@ Out: `Automata` for the plan, or None once every mistake has been recorded.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from attrs import frozen
 
-from ...spec.automaton import Automata, Nfa, NfaEdge
-from ...spec.diagnostic import Diagnostics, Label
+from ...spec.automaton import Automata, Slot, SpokenProtocol
+from ...spec.diagnostic import Diagnostics
 from ...spec.span import Span
 from ..syntax.tree import String
-from .monitor import build_monitor
-from .nfa import TooLarge, build_nfa
-from .pattern import Alternate, Capture, Concat, Pattern, Repeat, parse_pattern
+from .checks import check_allowed, check_delimiters, check_opens, check_template
+from .dfa import byte_classes, determinise
+from .monitor import CompiledProtocol, Delimiter, build_monitor
+from .nfa import ANY_TEXT, Nfa, TooLarge, build_nfa
+from .pattern import Pattern, parse_pattern
+from .tagged import Ambiguous, CallAutomaton, CallNfa, determinise_call, goes_on_behind, join
+from .trees import groups, limited, sizes
 
-PARAMETER = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)")
-SPLICE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+HOME = 2
+"""The first register of a capture."""
 
 
 @frozen
 class ProtocolSource:
-    """The literals of one protocol as they were written.
+    """A protocol as it was written.
 
     Attributes:
-        query: the statement, with `:name` and `{splice}`. allow: names that have an allow list.
-        handover: spelling of the special token, or None. span: the block, for what has no better place.
+        body: None for any text up to `close`. handover: None if the end of `close` gives the turn away.
+        match: how delimiters that spell a special token are matched. longest: whether a longer `open` wins.
+        template: what captures are filled into, with `:name` and `{splice}`; None if there is nothing to fill.
+        allow: by capture, the values it may take, or "read_only". constrained: whether sampling keeps to the pattern.
+        span: the block, for what has no better place.
     """
 
     name: str
     open: String
-    body: String
+    body: String | None
     close: String
-    handover: str | None
-    query: String
-    allow: Collection[str]
+    handover: String | None
+    template: String | None
+    allow: Mapping[str, Sequence[str] | Literal["read_only"]]
     span: Span
+    match: Literal["text", "special", "both"] | None = None
+    longest: bool = False
+    constrained: bool = False
+
+
+@frozen
+class _Parts:
+    """The patterns of a protocol and their NFAs."""
+
+    source: ProtocolSource
+    body: Pattern | None
+    names: tuple[str, ...]
+    open: Delimiter
+    close: Delimiter
+    handover: Delimiter | None
+    call: CallNfa
+    strict: CallNfa | None
+
+    @property
+    def nfas(self) -> list[Nfa]:
+        texts = [self.open.text, self.close.text, self.handover.text if self.handover else None]
+        return [*(nfa for nfa in texts if nfa is not None), self.call.nfa, *([self.strict.nfa] if self.strict else [])]
+
+    @property
+    def num_home(self) -> int:
+        return HOME + 2 * len(self.names)
 
 
 def compile_protocols(
@@ -48,168 +80,148 @@ def compile_protocols(
 ) -> Automata | None:
     """Return the automata of protocols that are spoken together, or None after recording what is wrong."""
     before = len(diagnostics.items)
-    for protocol in protocols:
-        _check_specials(protocol, specials, diagnostics)
-    parts = [_nfas(protocol, diagnostics) for protocol in protocols]
-    if len(diagnostics.items) > before or any(part is None for part in parts):
+    parts = [_parts(protocol, specials, diagnostics) for protocol in protocols]
+    found = [part for part in parts if part is not None]
+    if len(diagnostics.items) > before or len(found) < len(parts):
         return None
-    nfas = [part for part in parts if part is not None]
-    for protocol, (_, close, _, body) in zip(protocols, nfas, strict=True):
-        if contains(body, close):
-            diagnostics.error(
-                "LM0606",
-                protocol.body.span,
-                "`body` can contain `close`",
-                labels=(Label(protocol.close.span, "the first of these ends the call"),),
-                help="exclude the first character of `close` from the body's classes",
-            )
-    _check_opens(protocols, diagnostics)
-    if len(diagnostics.items) > before:
+    classes = byte_classes(nfa for part in found for nfa in part.nfas)
+    check_opens([(part.source, part.open) for part in found], classes, diagnostics)
+    compiled = [_protocol(part, classes, diagnostics) for part in found]
+    ready = [protocol for protocol in compiled if protocol is not None]
+    if len(diagnostics.items) > before or len(ready) < len(compiled):
         return None
-    opens, closes, calls, _ = zip(*nfas, strict=True)
-    handovers = tuple(protocol.handover for protocol in protocols)
+    automata = [call for protocol in ready for call in (protocol.call, protocol.strict) if call is not None]
+    num_registers = max([*(part.num_home for part in found), *map(_registers, automata)])
     try:
-        monitor = build_monitor(opens, closes, calls, handovers)
+        monitor = build_monitor(ready, classes, num_registers)
     except TooLarge:
-        diagnostics.error("LM0613", protocols[0].span, "the protocol's automaton has too many states")
+        diagnostics.error("LM0613", protocols[0].span, "the protocols' automaton has too many states")
         return None
-    return Automata(tuple(protocol.name for protocol in protocols), monitor, calls, handovers)
+    return Automata(tuple(_spoken(part) for part in found), monitor)
 
 
-def _nfas(protocol: ProtocolSource, diagnostics: Diagnostics) -> tuple[Nfa, Nfa, Nfa, Nfa] | None:
-    parsed = [parse_pattern(literal, diagnostics) for literal in (protocol.open, protocol.body, protocol.close)]
-    if any(pattern is None for pattern in parsed):
+def _registers(call: CallAutomaton) -> int:
+    used = [write.register for row in call.rows for _, writes in row.values() for write in writes]
+    return max(used, default=0) + 1
+
+
+def _spoken(part: _Parts) -> SpokenProtocol:
+    slots = tuple(Slot(name, HOME + 2 * i, HOME + 2 * i + 1) for i, name in enumerate(part.names))
+    literal = part.source.body or part.source.open
+    span = literal.span
+    place = (span.source.path, span.line, span.column, span.text.split("\n")[0])
+    handover = part.handover.special if part.handover else None
+    constrained = part.source.constrained
+    return SpokenProtocol(part.source.name, slots or (Slot("body", 0, 1),), handover, constrained, place)
+
+
+def _parts(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> _Parts | None:
+    check_delimiters(protocol, specials, diagnostics)
+    literals = (protocol.open, protocol.close, protocol.body)
+    parsed = [None if literal is None else parse_pattern(literal, diagnostics) for literal in literals]
+    opening, closing, body = parsed
+    if opening is None or closing is None or (body is None) != (protocol.body is None):
         return None
-    start, body, close = (pattern for pattern in parsed if pattern is not None)
-    _check_names(protocol, captures(body), diagnostics)
+    names = tuple(dict.fromkeys(group.name for group in groups(body))) if body is not None else ()
+    check_template(protocol, names or ("body",), diagnostics)
+    check_allowed(protocol, body, names, diagnostics)
     try:
-        nfas = build_nfa(start), build_nfa(close), build_nfa(Concat((body, close))), build_nfa(body)
-    except TooLarge:
-        diagnostics.error("LM0613", protocol.body.span, "the pattern needs too many states; lower its bounds")
-        return None
-    for literal, nfa in ((protocol.open, nfas[0]), (protocol.close, nfas[1])):
-        if nfa.start in nfa.final:
-            diagnostics.error("LM0601", literal.span, "a delimiter cannot be empty")
+        delimiters = [
+            _delimiter(literal, pattern, protocol.match, specials, diagnostics)
+            for literal, pattern in ((protocol.open, opening), (protocol.close, closing))
+        ]
+        if any(delimiter is None for delimiter in delimiters):
             return None
-    if ambiguous(nfas[2]):
+        start, close = (delimiter for delimiter in delimiters if delimiter is not None)
+        handover = _handover(protocol, diagnostics)
+        registers = {name: HOME + 2 * number for number, name in enumerate(names)}
+        call, strict = _calls(protocol, body, close, sizes(closing), registers)
+    except TooLarge:
+        _too_large(protocol, diagnostics)
+        return None
+    return _Parts(protocol, body, names, start, close, handover, call, strict)
+
+
+def _too_large(protocol: ProtocolSource, diagnostics: Diagnostics) -> None:
+    span = (protocol.body or protocol.open).span
+    diagnostics.error("LM0613", span, "the pattern needs too many states", help="lower the bounds of repetitions")
+
+
+def _calls(
+    protocol: ProtocolSource,
+    body: Pattern | None,
+    close: Delimiter,
+    close_sizes: tuple[int, int | None],
+    registers: Mapping[str, int],
+) -> tuple[CallNfa, CallNfa | None]:
+    back = close_sizes[0] if close_sizes[0] == close_sizes[1] else None
+    by_special = close.special is not None
+    call = join(ANY_TEXT if body is None else build_nfa(body, registers), close.text, back, by_special)
+    lists = {name: values for name, values in protocol.allow.items() if values != "read_only"}
+    if not protocol.constrained or body is None or not lists:
+        return call, None
+    return call, join(build_nfa(limited(body, lists)), close.text, back, by_special)
+
+
+def _delimiter(
+    literal: String, pattern: Pattern, match: str | None, specials: Sequence[str], diagnostics: Diagnostics
+) -> Delimiter | None:
+    """Return how `open` or `close` is recognised."""
+    special = literal.value if literal.prefix != "re" and literal.value in specials and match != "text" else None
+    if special is not None and match == "special":
+        return Delimiter(None, special, None, 0)
+    nfa = build_nfa(pattern)
+    if nfa.start in nfa.final:
+        diagnostics.error("LM0601", literal.span, "a delimiter cannot be empty")
+        return None
+    text = None if literal.prefix == "re" else literal.value.encode()
+    return Delimiter(nfa, special, text, sizes(pattern)[0])
+
+
+def _handover(protocol: ProtocolSource, diagnostics: Diagnostics) -> Delimiter | None:
+    literal = protocol.handover
+    if literal is None:
+        return None
+    if protocol.match not in ("text", "both"):
+        return Delimiter(None, literal.value, None, 0)
+    pattern = parse_pattern(literal, diagnostics)
+    assert pattern is not None
+    text = literal.value.encode()
+    return Delimiter(build_nfa(pattern), literal.value if protocol.match == "both" else None, text, len(text))
+
+
+def _protocol(part: _Parts, classes: tuple[int, ...], diagnostics: Diagnostics) -> CompiledProtocol | None:
+    source = part.source
+    try:
+        search = determinise(part.close.text, classes, search=True) if part.close.text is not None else None
+        call = determinise_call(part.call, classes, part.num_home, prefer=part.body is None)
+        strict = determinise_call(part.strict, classes, HOME, prefer=True) if part.strict is not None else None
+    except TooLarge:
+        _too_large(source, diagnostics)
+        return None
+    except Ambiguous:
+        assert source.body is not None
+        message = "the same text can be captured in two ways"
+        help = "keep what separates two captures out of their classes"
+        diagnostics.error("LM0607", source.body.span, message, help=help)
+        return None
+    if search is not None and source.body is not None and goes_on_behind(call, search):
         diagnostics.error(
-            "LM0607",
-            protocol.body.span,
-            "the same text can be captured in two ways",
-            help="keep what separates two captures out of their classes",
+            "LM0606",
+            source.body.span,
+            "`body` can contain `close`",
+            label="some text of it goes on behind a `close`",
+            help="exclude the first character of `close` from its classes, or leave `body` out to take any text",
         )
         return None
-    return nfas
-
-
-def captures(pattern: Pattern) -> list[str]:
-    """Return the names of the captures of a pattern, in order."""
-    if isinstance(pattern, Capture):
-        return [pattern.name, *captures(pattern.item)]
-    if isinstance(pattern, Concat | Alternate):
-        return [name for item in pattern.items for name in captures(item)]
-    return captures(pattern.item) if isinstance(pattern, Repeat) else []
-
-
-def _check_names(protocol: ProtocolSource, names: list[str], diagnostics: Diagnostics) -> None:
-    listed = ", ".join(names) or "none"
-    for match in PARAMETER.finditer(protocol.query.value):
-        if match.group(1) not in names:
-            message = f"`:{match.group(1)}` is bound to no capture of `body`"
-            diagnostics.error("LM0611", protocol.query.span, message, help=f"captures are {listed}")
-    for match in SPLICE.finditer(protocol.query.value):
-        if match.group(1) not in names:
-            message = f"`{{{match.group(1)}}}` is no capture of `body`"
-            diagnostics.error("LM0611", protocol.query.span, message, help=f"captures are {listed}")
-        elif match.group(1) not in protocol.allow:
-            message = f"`{{{match.group(1)}}}` is spliced into the query without an allow list"
-            help = f"add allow {{ {match.group(1)} = [...] }}, or bind it as :{match.group(1)}"
-            diagnostics.error("LM0610", protocol.query.span, message, help=help)
-
-
-def _check_specials(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> None:
-    if protocol.handover is not None and protocol.handover not in specials:
-        message = f"`{protocol.handover}` is no special token of the tokenizer"
-        diagnostics.error("LM0609", protocol.span, message, help=f"declared are {', '.join(specials) or 'none'}")
-    for literal in (protocol.open, protocol.close):
-        if literal.value in specials:
-            message = f"`{literal.value}` is a special token; `open` and `close` match text"
-            diagnostics.error("LM0612", literal.span, message, help="use other text, or make it the `handover`")
-
-
-def _check_opens(protocols: Sequence[ProtocolSource], diagnostics: Diagnostics) -> None:
-    for first in protocols:
-        for second in protocols:
-            if first is not second and first.open.prefix != "re" and second.open.value.startswith(first.open.value):
-                diagnostics.error(
-                    "LM0608",
-                    first.open.span,
-                    f"the `open` of `{first.name}` begins the `open` of `{second.name}`",
-                    labels=(Label(second.open.span, "this one could never be read"),),
-                )
-
-
-def contains(body: Nfa, close: Nfa) -> bool:
-    """Whether some text of `body` has a text of `close` in it, by a search in their product."""
-    alive = _co_accessible(body)
-    stack = [(body.start, frozenset({close.start}))] if body.start in alive else []
-    seen = set(stack)
-    while stack:
-        state, searching = stack.pop()
-        for edge in body.edges[state]:
-            if edge.target not in alive:
-                continue
-            for low, high in _cuts(edge.low, edge.high, [e for s in searching for e in close.edges[s]]):
-                reached = {e.target for s in searching for e in close.edges[s] if e.low <= low and high <= e.high}
-                if any(s in close.final for s in reached):
-                    return True
-                found = (edge.target, frozenset(reached | {close.start}))
-                if found not in seen:
-                    seen.add(found)
-                    stack.append(found)
-    return False
-
-
-def ambiguous(nfa: Nfa) -> bool:
-    """Whether two runs over one text tell different captures, by a search among pairs of states."""
-    alive = _co_accessible(nfa)
-    stack = [(nfa.start, nfa.start, False)]
-    seen = set(stack)
-    while stack:
-        left, right, differ = stack.pop()
-        if left in nfa.final and right in nfa.final and (differ or nfa.final[left] != nfa.final[right]):
-            return True
-        for one in nfa.edges[left]:
-            for two in nfa.edges[right]:
-                if max(one.low, two.low) > min(one.high, two.high) or not {one.target, two.target} <= alive:
-                    continue
-                low, high = min(one.target, two.target), max(one.target, two.target)
-                found = (low, high, differ or one.tags != two.tags)
-                if found not in seen:
-                    seen.add(found)
-                    stack.append(found)
-    return False
-
-
-def _co_accessible(nfa: Nfa) -> set[int]:
-    into: dict[int, list[int]] = {}
-    for state, edges in enumerate(nfa.edges):
-        for edge in edges:
-            into.setdefault(edge.target, []).append(state)
-    alive = set(nfa.final)
-    stack = list(alive)
-    while stack:
-        for state in into.get(stack.pop(), ()):
-            if state not in alive:
-                alive.add(state)
-                stack.append(state)
-    return alive
-
-
-def _cuts(low: int, high: int, edges: Sequence[NfaEdge]) -> list[tuple[int, int]]:
-    """Return [low, high] cut where any of the edges begins or ends."""
-    points = {low, high + 1}
-    for edge in edges:
-        points |= {p for p in (edge.low, edge.high + 1) if low < p <= high}
-    ordered = sorted(points)
-    return [(a, b - 1) for a, b in pairwise(ordered)]
+    return CompiledProtocol(
+        source.name,
+        part.open,
+        part.close.special,
+        search,
+        call,
+        strict,
+        part.handover,
+        source.constrained,
+        source.longest,
+    )

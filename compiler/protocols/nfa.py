@@ -1,31 +1,62 @@
 """Pass: a pattern tree becomes a byte NFA without empty moves; edges say which captures begin or end before them.
 
-Code points are UTF-8: a class of characters is an alternative of short byte sequences.
+Code points are UTF-8: a class of characters is a small deterministic automaton over bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import groupby
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
-from ...spec.automaton import Nfa, NfaEdge, Tag
-from .pattern import Alternate, Capture, Chars, Concat, Pattern, Range, Repeat
+from .pattern import Alternate, Capture, Chars, Concat, Pattern, Repeat
+from .unicode import Range
 
 SURROGATES = (0xD800, 0xDFFF)
 MAX_STATES = 50_000
+MAX_EDGES = 400_000
+Tags = tuple[int, ...]
+"""Registers that take the position at which they stand."""
+Edge = tuple[int, int, int, Tags]
+"""Read a byte in [low, high] and go to a target; the tags happen before the byte."""
+Bytes = tuple[tuple[int, int], ...]
+"""A sequence of byte ranges."""
 
 
 class TooLarge(Exception):
     """The pattern needs more states than an automaton may have."""
 
 
+@frozen
+class Nfa:
+    """A byte automaton without empty moves.
+
+    Attributes:
+        edges: per state, in order of preference. start: initial state.
+        final: accepting states, with the tags that happen at the end.
+        ambiguous: whether two ways that read nothing lead to one state with different tags.
+    """
+
+    edges: tuple[tuple[Edge, ...], ...]
+    start: int
+    final: dict[int, Tags]
+    ambiguous: bool = False
+
+
+ANY_TEXT = Nfa((((0, 255, 0, ()),),), 0, {0: ()})
+"""Any bytes, UTF-8 or not."""
+
+
 @define
 class _Draft:
     """An NFA in the making: byte edges, and empty moves with at most one tag."""
 
+    registers: Mapping[str, int]
     bytes: list[list[tuple[int, int, int]]] = Factory(list)
-    empty: list[list[tuple[Tag | None, int]]] = Factory(list)
+    empty: list[list[tuple[int | None, int]]] = Factory(list)
+    ambiguous: bool = False
 
     def state(self) -> int:
         if len(self.bytes) >= MAX_STATES:
@@ -35,9 +66,12 @@ class _Draft:
         return len(self.bytes) - 1
 
 
-def build_nfa(pattern: Pattern) -> Nfa:
-    """Return the NFA of a whole pattern. Raises TooLarge."""
-    draft = _Draft()
+def build_nfa(pattern: Pattern, registers: Mapping[str, int] | None = None) -> Nfa:
+    """Return the NFA of a whole pattern; `registers` tells where a capture begins, its end being the next one.
+
+    Raises TooLarge.
+    """
+    draft = _Draft(registers or {})
     start = draft.state()
     end = _add(draft, pattern, start)
     return _without_empty_moves(draft, start, end)
@@ -59,47 +93,69 @@ def _add(draft: _Draft, pattern: Pattern, start: int) -> int:
             draft.empty[_add(draft, item, branch)].append((None, end))
         return end
     if isinstance(pattern, Capture):
+        register = draft.registers.get(pattern.name)
         begin, end = draft.state(), draft.state()
-        draft.empty[start].append((Tag(pattern.name, False), begin))
-        draft.empty[_add(draft, pattern.item, begin)].append((Tag(pattern.name, True), end))
+        draft.empty[start].append((register, begin))
+        draft.empty[_add(draft, pattern.item, begin)].append((None if register is None else register + 1, end))
         return end
     return _add_repeat(draft, pattern, start)
 
 
 def _add_repeat(draft: _Draft, pattern: Repeat, start: int) -> int:
-    for _ in range(pattern.low):
-        start = _add(draft, pattern.item, start)
+    low, item = pattern.low, pattern.item
+    while isinstance(item, Repeat) and item.low == 0 and item.high == 1:
+        low, item = 0, item.item
+    for _ in range(low if pattern.high is not None else low - 1):
+        start = _add(draft, item, start)
     end = draft.state()
     if pattern.high is None:
         loop = draft.state()
         draft.empty[start].append((None, loop))
-        draft.empty[_add(draft, pattern.item, loop)].append((None, loop))
-        draft.empty[loop].append((None, end))
+        last = _add(draft, item, loop)
+        draft.empty[last] += [(None, loop), (None, end)]
+        if low == 0:
+            draft.empty[start].append((None, end))
         return end
-    for _ in range(pattern.high - pattern.low):
+    for _ in range(pattern.high - low):
         draft.empty[start].append((None, end))
-        start = _add(draft, pattern.item, start)
+        start = _add(draft, item, start)
     draft.empty[start].append((None, end))
     return end
 
 
 def _add_chars(draft: _Draft, ranges: tuple[Range, ...], start: int) -> int:
-    """Add one character; byte sequences share their continuation states."""
-    end = draft.state()
-    shared: dict[tuple[tuple[int, int], ...], int] = {(): end}
-    for low, high in ranges:
-        for sequence in utf8_ranges(low, high):
-            for at in range(len(sequence) - 1, 0, -1):
-                tail = sequence[at:]
-                if tail not in shared:
-                    state = draft.state()
-                    draft.bytes[state].append((*tail[0], shared[tail[1:]]))
-                    shared[tail] = state
-            draft.bytes[start].append((*sequence[0], shared[sequence[1:]]))
-    return end
+    """Add one character."""
+    first, *rest = _char_automaton(ranges)
+    states = [start, *(draft.state() for _ in rest), draft.state()]
+    for state, edges in zip(states, (first, *rest), strict=False):
+        draft.bytes[state] += [(low, high, states[target]) for low, high, target in edges]
+    return states[-1]
 
 
-def utf8_ranges(low: int, high: int) -> Iterator[tuple[tuple[int, int], ...]]:
+@cache
+def _char_automaton(ranges: tuple[Range, ...]) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+    """Return the edges (low, high, target) of the states of a class of characters; -1 is where it ends.
+
+    Sequences that begin alike share the beginning and equal ends are one state.
+    """
+    states: list[tuple[tuple[int, int, int], ...]] = [()]
+    known: dict[tuple[Bytes, ...], int] = {((),): -1}
+
+    def edges(sequences: tuple[Bytes, ...]) -> tuple[tuple[int, int, int], ...]:
+        found = []
+        for (low, high), group in groupby(sequences, lambda sequence: sequence[0]):
+            rest = tuple(sequence[1:] for sequence in group)
+            if rest not in known:
+                states.append(edges(rest))
+                known[rest] = len(states) - 1
+            found.append((low, high, known[rest]))
+        return tuple(found)
+
+    states[0] = edges(tuple(sorted(sequence for low, high in ranges for sequence in utf8_ranges(low, high))))
+    return tuple(states)
+
+
+def utf8_ranges(low: int, high: int) -> Iterator[Bytes]:
     """Yield sequences of byte ranges that match exactly the UTF-8 of the code points low..high.
 
     Source: the splitting of Russ Cox's and Andrew Gallant's utf8-ranges.
@@ -133,35 +189,32 @@ def utf8_ranges(low: int, high: int) -> Iterator[tuple[tuple[int, int], ...]]:
 
 
 def _without_empty_moves(draft: _Draft, start: int, end: int) -> Nfa:
-    closures = [_closure(draft, state) for state in range(len(draft.bytes))]
-    edges = tuple(
-        tuple(
-            NfaEdge(low, high, target, tags)
-            for reached, tags in closures[state]
-            for low, high, target in draft.bytes[reached]
-        )
-        for state in range(len(draft.bytes))
-    )
-    final = {
-        state: tags
-        for state in range(len(draft.bytes))
-        for reached, tags in reversed(closures[state])
-        if reached == end
-    }
-    return Nfa(edges, start, final)
+    edges: list[tuple[Edge, ...]] = []
+    final: dict[int, Tags] = {}
+    size = 0
+    for state in range(len(draft.bytes)):
+        found: list[Edge] = []
+        for reached, tags in _closure(draft, state) if draft.empty[state] or state == end else ((state, ()),):
+            found += [(low, high, target, tags) for low, high, target in draft.bytes[reached]]
+            if reached == end:
+                final.setdefault(state, tags)
+        edges.append(tuple(found))
+        size += len(found)
+        if size > MAX_EDGES:
+            raise TooLarge
+    return Nfa(tuple(edges), start, final, draft.ambiguous)
 
 
-def _closure(draft: _Draft, state: int) -> list[tuple[int, tuple[Tag, ...]]]:
+def _closure(draft: _Draft, state: int) -> list[tuple[int, Tags]]:
     """Return the states reached without reading, each with the tags of the first path to it."""
-    found: list[tuple[int, tuple[Tag, ...]]] = []
-    seen: set[int] = set()
-    stack: list[tuple[int, tuple[Tag, ...]]] = [(state, ())]
+    found: dict[int, Tags] = {}
+    stack: list[tuple[int, Tags]] = [(state, ())]
     while stack:
         at, tags = stack.pop()
-        if at in seen:
+        if at in found:
+            draft.ambiguous |= found[at] != tags
             continue
-        seen.add(at)
-        found.append((at, tags))
+        found[at] = tags
         for tag, target in reversed(draft.empty[at]):
             stack.append((target, tags if tag is None else (*tags, tag)))
-    return found
+    return list(found.items())

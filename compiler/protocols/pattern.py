@@ -18,9 +18,8 @@ from ...spec.diagnostic import Diagnostics
 from ...spec.span import Span
 from ..syntax.tables import load_parser
 from ..syntax.tree import String
+from .unicode import Range, both_cases, category, complement, merge
 
-LAST = 0x10FFFF
-Range = tuple[int, int]
 REFUSED = {
     "LAZY": ("LM0604", "lazy quantifier", "say what may not occur instead, for example [^\\n`]*"),
     "LOOK": ("LM0603", "look-around", "an automaton decides byte by byte; describe the text itself"),
@@ -121,26 +120,27 @@ def _parser() -> Lark:
     return load_parser("pattern", maybe_placeholders=False)
 
 
-def _build(node: Tree[Token]) -> Pattern:
+def _build(node: Tree[Token], any_case: bool = False) -> Pattern:
     kind, children = node.data, node.children
-    if kind in ("start", "group"):
-        return _build(_tree(children[0]))
+    if kind in ("start", "group", "any_case"):
+        return _build(_tree(children[0]), any_case or kind == "any_case")
     if kind == "alternation":
-        items = tuple(_build(_tree(child)) for child in children)
+        items = tuple(_build(_tree(child), any_case) for child in children)
         return items[0] if len(items) == 1 else Alternate(items)
     if kind == "sequence":
-        return Concat(tuple(_build(_tree(child)) for child in children))
+        return Concat(tuple(_build(_tree(child), any_case) for child in children))
     if kind == "repeated":
-        return _repeat(_build(_tree(children[0])), _token(_tree(children[1]).children[0]))
+        return _repeat(_build(_tree(children[0]), any_case), _token(_tree(children[1]).children[0]))
     if kind == "capture":
         opening = _token(children[0])
-        return Capture(opening[opening.index("<") + 1 : -1], _build(_tree(children[1])))
+        return Capture(opening[opening.index("<") + 1 : -1], _build(_tree(children[1]), any_case))
     if kind == "dot":
         return Chars(complement(((10, 10),)))
     token = _token(children[0])
-    if kind == "literal":
-        return Chars(((ord(token), ord(token)),))
-    return Chars(_escape(token, token) if kind == "escape" else _char_class(token))
+    if kind == "char_class":
+        return Chars(_char_class(token, any_case))
+    ranges: tuple[Range, ...] = ((ord(token), ord(token)),) if kind == "literal" else _escape(token, token)
+    return Chars(both_cases(ranges) if any_case else ranges)
 
 
 def _tree(node: Any) -> Tree[Token]:
@@ -165,6 +165,11 @@ def _repeat(item: Pattern, quantifier: Token) -> Repeat:
 
 def _escape(text: str, token: Token) -> tuple[Range, ...]:
     letter = text[1]
+    if letter in "pP" and len(text) > 2:
+        found = category(text[2:].strip("{}"))
+        if not found:
+            raise _Wrong(token, f"`{text}` names no general category of Unicode, such as L, Lu or Nd")
+        return found if letter == "p" else complement(found)
     if letter in "xu" and len(text) > 2:
         code = int(text[2:], 16)
         return ((code, code),)
@@ -178,7 +183,7 @@ def _escape(text: str, token: Token) -> tuple[Range, ...]:
     return ((code, code),)
 
 
-def _char_class(token: Token) -> tuple[Range, ...]:
+def _char_class(token: Token, any_case: bool) -> tuple[Range, ...]:
     body = token[1:-1]
     negated = body.startswith("^")
     body = body[negated:]
@@ -193,33 +198,17 @@ def _char_class(token: Token) -> tuple[Range, ...]:
             ranges.append((low[0][0], high[0][0]))
         else:
             ranges += low
-    merged = merge(ranges)
-    return complement(merged) if negated else merged
+    merged = both_cases(merge(ranges)) if any_case else merge(ranges)
+    found = complement(merged) if negated else merged
+    if not found:
+        raise _Wrong(token, "no character is in this class")
+    return found
 
 
 def _member(body: str, at: int, token: Token) -> tuple[tuple[Range, ...], int]:
     if body[at] != "\\":
         return ((ord(body[at]), ord(body[at])),), at + 1
-    width = {"x": 4, "u": 6}.get(body[at + 1], 2)
+    width = {"x": 4, "u": 6, "p": 3, "P": 3}.get(body[at + 1], 2)
+    if width == 3 and body[at + 2 : at + 3] == "{":
+        width = body.find("}", at) + 1 - at
     return _escape(body[at : at + width], token), at + width
-
-
-def merge(ranges: list[Range]) -> tuple[Range, ...]:
-    """Return sorted, disjoint ranges that cover the same code points."""
-    merged: list[Range] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
-def complement(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
-    """Return the ranges of every code point that sorted, disjoint ranges leave out."""
-    gaps, at = [], 0
-    for low, high in ranges:
-        if low > at:
-            gaps.append((at, low - 1))
-        at = high + 1
-    return (*gaps, (at, LAST)) if at <= LAST else tuple(gaps)

@@ -6,25 +6,27 @@ One turn of the loop
     handle    lanes that end leave; lanes that call park until their reply is there and hold nobody
     step      the other lanes append their token
 
-The automaton never sees injected tokens; after a reply its state is free text.
+The automaton never sees injected tokens; after a reply its state is free text. Where a protocol is constrained only
+legal tokens are drawn, and what must follow is said without asking the model.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Literal
 
 import torch
 from attrs import Factory, define, frozen
 from torch import Tensor
 
-from ..data.tokenizer import Tokenizer
 from ..models.layout import SequenceLayout
 from ..models.transformer import TransformerModel
 from ..protocols.lift import FiredEvent
-from ..tools.sql import Answer, Outcome
+from ..protocols.state import DeviceAutomaton
+from ..tokenizers.base import Tokenizer
+from ..tools.base import Answer, Outcome
 from .sampling import Sampling, sample
 from .toolkit import Toolkit
 
@@ -74,16 +76,21 @@ class Transcript:
 
 @define
 class Lane:
-    """A request in a row of the cache. `pending` tokens are not in the cache yet."""
+    """A request in a row of the cache.
+
+    Attributes:
+        pending: tokens that are not in the cache yet. read: tokens before those that the automaton reads.
+        reply: the answer that a parked lane waits for, to the `captures` of a call of `protocol`.
+    """
 
     number: int
     request: Request
     tokens: list[int]
     pending: list[int]
-    reply: Future[tuple[dict[str, bytes], Answer]] | None = None
+    read: int
+    reply: Future[Answer] | None = None
     protocol: int = -1
-    opened: tuple[int, int] | None = None
-    call: bytes | None = None
+    captures: dict[str, bytes] = Factory(dict)
     counts: dict[int, int] = Factory(dict)
     calls: list[ToolRecord] = Factory(list)
     injected: list[tuple[int, int]] = Factory(list)
@@ -102,10 +109,14 @@ class Engine:
     ) -> None:
         self.model, self.tokenizer, self.toolkit, self.lanes = model, tokenizer, toolkit, lanes
         self.device = model.embed.weight.device
-        handovers = {p.handover for p in toolkit.protocols} if toolkit else set()
-        ends = [number for spelling, number in tokenizer.specials.items() if spelling not in handovers]
-        self.ends = torch.zeros(max(model.spec.vocab, tokenizer.vocab_size), dtype=torch.bool, device=self.device)
+        num_ids = max(model.spec.num_ids(), tokenizer.vocab_size)
+        named = toolkit.automata.monitor.specials if toolkit else ()
+        ends = [number for spelling, number in tokenizer.specials.items() if spelling not in named]
+        self.ends = torch.zeros(num_ids, dtype=torch.bool, device=self.device)
         self.ends[ends] = True
+        self.automaton = DeviceAutomaton(toolkit.lifted.padded(num_ids), self.device) if toolkit else None
+        forced = toolkit.forced if toolkit else None
+        self.forces = None if forced is None else torch.from_numpy(forced.forces).to(self.device)
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> list[Transcript]:
@@ -115,15 +126,14 @@ class Engine:
         """
         if not requests:
             return []
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            return _Run(self, requests, pool).run()
+        return _Run(self, requests).run()
 
 
 class _Run:
     """The state of one run: lanes by row, and per row the logits of its next token."""
 
-    def __init__(self, engine: Engine, requests: Sequence[Request], pool: ThreadPoolExecutor) -> None:
-        self.engine, self.model, self.pool = engine, engine.model, pool
+    def __init__(self, engine: Engine, requests: Sequence[Request]) -> None:
+        self.engine, self.model, self.automaton = engine, engine.model, engine.automaton
         self.rows = min(engine.lanes, len(requests))
         self.queue = deque(enumerate(requests))
         self.done: dict[int, Transcript] = {}
@@ -131,12 +141,11 @@ class _Run:
         capacity = max(len(r.prompt) + r.max_tokens for r in requests)
         self.cache = self.model.new_cache(self.rows, capacity)
         weight = self.model.embed.weight
-        self.logits = torch.zeros(self.rows, self.model.spec.vocab, device=weight.device, dtype=weight.dtype)
+        self.logits = torch.zeros(self.rows, self.model.spec.num_ids(), device=weight.device, dtype=weight.dtype)
         self.ready = torch.zeros(self.rows, dtype=torch.bool, device=weight.device)
         self.lengths = torch.zeros(self.rows, dtype=torch.int64, device=weight.device)
         self.limits = torch.zeros_like(self.lengths)
-        toolkit = engine.toolkit
-        self.states = toolkit.automaton.initial(self.rows) if toolkit else None
+        self.states = self.automaton.initial(self.rows) if self.automaton else None
 
     def run(self) -> list[Transcript]:
         while self.queue or any(self.lanes):
@@ -151,11 +160,12 @@ class _Run:
         for row, lane in enumerate(self.lanes):
             if lane is None and self.queue:
                 number, request = self.queue.popleft()
-                self.lanes[row] = Lane(number, request, list(request.prompt), list(request.prompt))
+                prompt = list(request.prompt)
+                lane = self.lanes[row] = Lane(number, request, prompt, prompt.copy(), len(prompt))
                 self.cache.reset(row)
-                self.limits[row] = len(request.prompt) + request.max_tokens
-                if self.states is not None:
-                    self.states[row] = 0
+                self.limits[row] = lane.limit
+                if self.automaton is not None and self.states is not None:
+                    self.automaton.start(self.states, row, self._num_bytes(prompt))
 
     def _collect(self) -> None:
         """Take the replies that have come; wait for one only if no lane can go on without."""
@@ -165,15 +175,20 @@ class _Run:
         idle = not self.ready.any() and not any(lane and lane.pending and not lane.reply for lane in self.lanes)
         finished, _ = wait(parked, timeout=None if idle else 0, return_when=FIRST_COMPLETED)
         for future in finished:
-            self._inject(parked[future], *future.result())
+            self._inject(parked[future], future.result())
 
-    def _inject(self, row: int, captures: dict[str, bytes], answer: Answer) -> None:
+    def _num_bytes(self, tokens: Sequence[int]) -> int:
+        return len(self.engine.tokenizer.text_bytes(tokens))
+
+    def _inject(self, row: int, answer: Answer) -> None:
         lane, toolkit = self.lanes[row], self.engine.toolkit
         assert lane is not None
         assert toolkit is not None
-        reply = toolkit.reply(lane.protocol, answer, self.engine.tokenizer)
+        assert self.automaton is not None
+        assert self.states is not None
+        reply = toolkit.reply(lane.protocol, answer)
         at = len(lane.tokens)
-        decoded = {name: text.decode(errors="replace") for name, text in captures.items()}
+        decoded = {name: text.decode(errors="replace") for name, text in lane.captures.items()}
         name = toolkit.protocols[lane.protocol].name
         record = ToolRecord(name, decoded, answer.outcome, self.engine.tokenizer.decode(reply), at)
         lane.calls.append(record)
@@ -185,6 +200,8 @@ class _Run:
         lane.tokens += reply
         lane.pending += reply
         lane.injected.append((at, at + len(reply)))
+        lane.read = len(lane.tokens)
+        self.automaton.resume(self.states, row, self._num_bytes(lane.tokens))
 
     def _prefill(self) -> None:
         """Send pending tokens of all lanes that are not parked through the model, ragged, as one chunk."""
@@ -212,21 +229,48 @@ class _Run:
         tokens = self._sample()
         self.lengths += self.ready
         ends = self.engine.ends[tokens] | (self.lengths >= self.limits)
-        events = torch.zeros_like(tokens)
-        if self.states is not None:
-            assert self.engine.toolkit is not None
-            self.states, events = self.engine.toolkit.automaton.advance(self.states, tokens, self.ready)
-        host = torch.stack((tokens, events, (ends & self.ready).long(), self.ready.long())).tolist()
-        for row, (token, fired, ending, ready) in enumerate(zip(*host, strict=True)):
+        effects, forces = torch.zeros_like(tokens), torch.zeros_like(ends)
+        if self.automaton is not None and self.states is not None:
+            effects = self.automaton.advance(self.states, tokens, self.ready)
+            if self.engine.forces is not None:
+                forces = self.engine.forces[self.states.states]
+        host = torch.stack((tokens, effects, ends.long(), forces.long(), self.ready.long())).tolist()
+        for row, (token, effect, ending, force, ready) in enumerate(zip(*host, strict=True)):
             if ready:
                 lane = self.lanes[row]
                 assert lane is not None
                 lane.tokens.append(token)
-                if fired or ending:
-                    self._handle(row, token, fired, bool(ending))
+                if effect or ending:
+                    self._handle(row, token, effect, bool(ending))
+                if force and self._goes_on(row, lane):
+                    self._force(row, token)
         if self.ready.any():
             logits = self.model.step(tokens, self.cache, self.ready)
             self.logits = torch.where(self.ready[:, None], logits, self.logits)
+
+    def _goes_on(self, row: int, lane: Lane) -> bool:
+        return self.lanes[row] is lane and lane.reply is None
+
+    def _force(self, row: int, last: int) -> None:
+        """Say what must follow the last token, to be sent through the model as one chunk."""
+        lane, toolkit = self.lanes[row], self.engine.toolkit
+        assert lane is not None
+        assert toolkit is not None
+        assert toolkit.forced is not None
+        assert self.automaton is not None
+        assert self.states is not None
+        alone = torch.zeros_like(self.ready)
+        alone[row] = True
+        for token in toolkit.forced.run(int(self.states.states[row]), lane.tokens):
+            lane.pending = [*(lane.pending or [last]), token]
+            lane.tokens.append(token)
+            self.ready[row] = False
+            effect = int(self.automaton.advance(self.states, torch.full_like(self.lengths, token), alone)[row])
+            ending = len(lane.tokens) >= lane.limit
+            if effect or ending:
+                self._handle(row, token, effect, ending)
+            if not self._goes_on(row, lane):
+                return
 
     def _sample(self) -> Tensor:
         greedy = Sampling()
@@ -234,54 +278,40 @@ class _Run:
         starts = torch.tensor(
             [len(lane.request.prompt) if lane else 0 for lane in self.lanes], device=self.logits.device
         )
-        return sample(self.logits, settings, self.lengths - starts)
+        logits = self.logits
+        if self.engine.forces is not None and self.automaton is not None and self.states is not None:
+            logits = self.automaton.constrain(logits, self.states.states)
+        return sample(logits, settings, self.lengths - starts)
 
-    def _handle(self, row: int, token: int, fired: int, ending: bool) -> None:
-        lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None
+    def _handle(self, row: int, token: int, effect: int, ending: bool) -> None:
         aborted = False
-        for event in toolkit.automaton.fired(fired) if toolkit and fired else ():
+        for event in self.automaton.fired(effect) if self.automaton else ():
             if event.event.kind in ("handover", "malformed"):
                 self._park(row, token, event)
                 return
             aborted = aborted or event.event.kind == "abort"
-            self._follow(lane, event)
         if ending:
             special = bool(self.engine.ends[token])
             self._finish(row, "unterminated" if aborted and special else "end" if special else "length")
-
-    def _follow(self, lane: Lane, event: FiredEvent) -> None:
-        """Remember where a call began, and its bytes once it is closed."""
-        last = len(lane.tokens) - 1
-        if event.event.kind == "open":
-            lane.opened, lane.call = (last, event.offset), None
-        elif event.event.kind in ("close", "rejected") and lane.opened is not None:
-            first, skipped = lane.opened
-            decode = self.engine.tokenizer.decode_bytes
-            after = len(decode(lane.tokens[last:])) - event.offset
-            text = decode(lane.tokens[first:])[skipped:]
-            lane.call = text[: len(text) - after] if after else text
-            lane.opened = None
 
     def _park(self, row: int, token: int, event: FiredEvent) -> None:
         """Give the turn away: keep the token's bytes up to the event, ask the tool, wait in the lane."""
         lane, toolkit = self.lanes[row], self.engine.toolkit
         assert lane is not None
         assert toolkit is not None
-        lane.pending = [token]
-        size = len(self.engine.tokenizer.decode_bytes([token]))
-        if 0 < event.offset < size:
-            kept = self.engine.tokenizer.decode_bytes([token])[: event.offset]
-            lane.tokens.pop()
-            lane.pending = self.engine.tokenizer.encode_bytes(kept)
-            lane.tokens += lane.pending
-        protocol = event.event.protocol
-        call = lane.call if event.event.kind == "handover" else None
-        lane.protocol, lane.call, lane.opened = protocol, None, None
-        lane.reply = self.pool.submit(toolkit.answer, protocol, call, lane.counts.get(protocol, 0))
-        self.ready[row] = False
         assert self.states is not None
-        self.states[row] = 0
+        said, protocol = self.engine.tokenizer.text_bytes([token]), event.event.protocol
+        inside = event.offset < len(said)
+        kept = self.engine.tokenizer.encode_bytes(said[: event.offset]) if inside else [token]
+        lane.tokens[-1:], lane.pending[-1:] = kept, kept
+        captures = None
+        if event.event.kind == "handover":
+            text = self.engine.tokenizer.text_bytes(lane.tokens)
+            registers = toolkit.read(lane.tokens, lane.read) if inside else self.states.registers[row].tolist()
+            captures = toolkit.captures(protocol, registers, text)
+        lane.protocol, lane.captures = protocol, captures or {}
+        lane.reply = toolkit.executor.submit(protocol, captures, lane.counts.get(protocol, 0))
+        self.ready[row] = False
 
     def _finish(self, row: int, stop: Stop) -> None:
         lane = self.lanes[row]

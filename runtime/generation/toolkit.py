@@ -1,78 +1,92 @@
-"""A toolkit: the protocols of a generation, their automaton, and the tools that answer."""
+"""A toolkit: the protocols of a generation, their automaton over its tokens, and the tools that answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from attrs import frozen
 
-from ...spec.automaton import Automata, Nfa
-from ...spec.protocol import Reply, SqlProtocol
-from ..data.sqlite import Database
-from ..data.tokenizer import Tokenizer
-from ..protocols.lift import lift
-from ..protocols.state import DeviceAutomaton
-from ..tools.sql import Answer, Outcome, SqlTool
-
-
-@frozen(eq=False)
-class BoundProtocol:
-    """A protocol with the automaton that reads its calls and the tool that answers them."""
-
-    name: str
-    spec: SqlProtocol
-    call: Nfa
-    handover: str | None
-    tool: SqlTool
+from ...spec.automaton import Automata, SpokenProtocol
+from ...spec.diagnostic import Diagnostic, LmcError
+from ..protocols.cache import lifted_once
+from ..protocols.forced import ForcedRuns, forced_runs
+from ..protocols.lift import TokenAutomaton, cannot_go_on
+from ..protocols.vocabulary import Vocabulary
+from ..tokenizers.base import Tokenizer
+from ..tools.base import Answer
+from ..tools.executor import ToolExecutor
 
 
 @frozen(eq=False)
 class Toolkit:
-    """Protocols spoken together."""
+    """Protocols spoken together.
 
-    protocols: tuple[BoundProtocol, ...]
-    automaton: DeviceAutomaton
+    Attributes:
+        automata: how they are recognised, in bytes. lifted: in tokens.
+        forced: what must be said where a protocol is constrained; None if none is.
+        executor: answers calls.
+    """
 
-    def answer(self, number: int, text: bytes | None, calls_before: int) -> tuple[dict[str, bytes], Answer]:
-        """Run a call given by the bytes after `open`, `close` included; None is a hand-over without a call."""
-        protocol = self.protocols[number]
-        captures = None if text is None else protocol.call.captures(text)
-        if captures is None:
-            return {}, Answer("malformed")
-        if calls_before >= protocol.spec.max_calls:
-            return captures, Answer("too_many")
-        return captures, protocol.tool.call(captures)
+    automata: Automata
+    lifted: TokenAutomaton
+    forced: ForcedRuns | None
+    executor: ToolExecutor
+    tokenizer: Tokenizer
 
-    def reply(self, number: int, answer: Answer, tokenizer: Tokenizer) -> list[int]:
+    @property
+    def protocols(self) -> tuple[SpokenProtocol, ...]:
+        """The protocols by number."""
+        return self.automata.protocols
+
+    def captures(self, number: int, registers: Sequence[int], text: bytes) -> dict[str, bytes]:
+        """Return the captures of a call of protocol `number` whose positions in `text` the registers hold."""
+        slots = self.protocols[number].captures
+        return {s.name: text[registers[s.begin] : registers[s.end]] for s in slots if registers[s.end] >= 0}
+
+    def read(self, tokens: Sequence[int], start: int) -> list[int]:
+        """Return the registers after `tokens`, read from free text at index `start`.
+
+        For what the rest of a token that is cut short has already overwritten.
+        """
+        monitor, vocabulary = self.automata.monitor, self.tokenizer.vocabulary()
+        spellings = {number: spelling for spelling, number in self.tokenizer.specials.items()}
+        state, registers, position = 0, [-1] * monitor.num_registers, len(self.tokenizer.text_bytes(tokens[:start]))
+        for token in tokens[start:]:
+            special = spellings.get(token)
+            symbols = (
+                [monitor.classes[b] for b in vocabulary[token] or b""] if special is None else [monitor.symbol(special)]
+            )
+            for symbol in symbols:
+                position += special is None
+                state, effect = monitor.step(state, symbol)
+                registers = monitor.write(registers, effect, position)
+        return registers
+
+    def reply(self, number: int, answer: Answer) -> list[int]:
         """Return the tokens that are injected: marked prefix and suffix, the answer as ordinary text."""
-        reply = self.protocols[number].spec.reply
-        text = answer.text if answer.text is not None else told(reply, answer.outcome)
-        return [
-            *tokenizer.encode_marked(reply.prefix),
-            *tokenizer.encode(text),
-            *tokenizer.encode_marked(reply.suffix),
-        ]
+        reply = self.executor.protocols[number].reply
+        text = self.executor.answer_text(number, answer)
+        pieces = [*self.tokenizer.pieces(reply.prefix), text, *self.tokenizer.pieces(reply.suffix)]
+        return self.tokenizer.encode_pieces(pieces, start=False)
 
 
-def told(reply: Reply, outcome: Outcome) -> str:
-    """Return what the model is told when a call has no answer."""
-    return str(getattr(reply, outcome))
+def build_toolkit(automata: Automata, tokenizer: Tokenizer, executor: ToolExecutor) -> Toolkit:
+    """Lift compiled automata over a tokenizer.
+
+    Raises LmcError (LM0615) if a constrained call could not be finished with the tokenizer's vocabulary.
+    """
+    vocabulary = Vocabulary(tokenizer.vocabulary(), tokenizer.specials)
+    lifted = lifted_once(automata.monitor, vocabulary)
+    if not automata.constrained:
+        return Toolkit(automata, lifted, None, executor, tokenizer)
+    if cannot_go_on(lifted) is not None:
+        raise _unfinished(automata)
+    forced = forced_runs(automata.monitor, lifted, vocabulary, tokenizer.encode_bytes)
+    return Toolkit(automata, lifted, forced, executor, tokenizer)
 
 
-def build_toolkit(
-    protocols: Sequence[SqlProtocol],
-    automata: Automata,
-    tokenizer: Tokenizer,
-    databases: Sequence[Database],
-    device: torch.device,
-) -> Toolkit:
-    """Lift compiled automata over a tokenizer and bind each protocol to its database."""
-    lifted = lift(automata.monitor, tokenizer.vocabulary(), tokenizer.specials)
-    bound = tuple(
-        BoundProtocol(name, spec, call, handover, SqlTool(spec, database.path, frozenset(database.tables)))
-        for name, spec, call, handover, database in zip(
-            automata.names, protocols, automata.calls, automata.handovers, databases, strict=True
-        )
-    )
-    return Toolkit(bound, DeviceAutomaton(lifted, device))
+def _unfinished(automata: Automata) -> LmcError:
+    protocol = next(protocol for protocol in automata.protocols if protocol.constrained)
+    message = f"a call of `{protocol.name}` can come to a place where no token of the vocabulary can follow"
+    help = "its pattern asks for bytes that the tokenizer cannot write; use others, or another tokenizer"
+    return LmcError(Diagnostic("LM0615", message, None, help=help), protocol.place)

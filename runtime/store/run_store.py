@@ -31,6 +31,7 @@ from .files import append_line, read_lines, write_whole
 Status = Literal["new", "partial", "done", "failed"]
 NODE = "node.json"
 INDEX = "index.sqlite"
+TRIES = 100
 SCHEMA = "CREATE TABLE IF NOT EXISTS nodes (folder TEXT PRIMARY KEY, status TEXT, name TEXT, kind TEXT, summary TEXT)"
 
 
@@ -98,9 +99,22 @@ class RunStore:
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path / INDEX, timeout=30)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(SCHEMA)
+            _prepare(connection)
             yield connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the index what it must be, once: its mode cannot be changed while another process has it open."""
+    for left in reversed(range(TRIES)):
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(SCHEMA)
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or not left:
+                raise
+            time.sleep(0.1)
 
 
 @define

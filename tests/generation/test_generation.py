@@ -1,105 +1,33 @@
 """Generation: batches, lanes and parking change nothing; calls go through the real automaton and the real database."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from attrs import evolve
+from support.generation import LOOKUP, changed, said, scripted, toolkit_for
 
-from lmc.compiler.protocols.compile import ProtocolSource, compile_protocols
-from lmc.compiler.syntax.tree import String
-from lmc.runtime.data.sqlite import Database
-from lmc.runtime.data.tokenizer import Tokenizer
-from lmc.runtime.generation.engine import Engine, Request, Transcript
+from lmc.runtime.generation.engine import Engine, Request
 from lmc.runtime.generation.sampling import Sampling, sample, uniform
-from lmc.runtime.generation.toolkit import Toolkit, build_toolkit
+from lmc.runtime.generation.toolkit import Toolkit
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.layout import SequenceLayout
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.placement import Placement
-from lmc.runtime.tools.sql import SqlTool
-from lmc.spec.diagnostic import Diagnostics, LmcError
+from lmc.runtime.stores.base import Database
+from lmc.runtime.tokenizers.base import Tokenizer
 from lmc.spec.model import Attention, GatedRecurrence, SwiGLU, Transformer
-from lmc.spec.protocol import Reply, SqlProtocol, ToolCall
-from lmc.spec.span import Source, Span
-from lmc.spec.units import Duration, Pattern
-
-CPU = torch.device("cpu")
-ATTRIBUTES = ("birth_date", "birth_place", "current_address", "occupation")
-SPEC = SqlProtocol(
-    store="s",
-    call=ToolCall(open=Pattern("```sql\n"), body=Pattern("", True), close=Pattern("\n```"), handover="<|database|>"),
-    query="SELECT {attribute} FROM people WHERE name = :name",
-    allow={"attribute": ATTRIBUTES},
-    reply=Reply(
-        suffix="<|assistant|>", empty="No result found", malformed="What?", too_many="Enough", error="The tool failed"
-    ),
-)
-
-
-def literal(text: str, prefix: str = "") -> String:
-    source = Source("x.lmspec", text)
-    return String(text, prefix, Span(source, 0, len(text)), tuple(range(len(text))))  # type: ignore[arg-type]
-
-
-def toolkit_for(people: Database, tokenizer: Tokenizer, spec: SqlProtocol = SPEC, close: str = "\n```") -> Toolkit:
-    source = ProtocolSource(
-        "lookup",
-        literal("```sql\n"),
-        literal(r"FIND (?<attribute>[a-z_]+) FOR (?<name>[^\n`]{1,64})", "re"),
-        literal(close),
-        spec.call.handover,
-        literal(spec.query),
-        tuple(spec.allow),
-        literal("lookup").span,
-    )
-    automata = compile_protocols([source], list(tokenizer.specials), Diagnostics())
-    assert automata is not None
-    return build_toolkit([spec], automata, tokenizer, [people], CPU)
 
 
 @pytest.fixture
 def toolkit(people: Database, tokenizer: Tokenizer) -> Toolkit:
-    return toolkit_for(people, tokenizer)
+    return toolkit_for(people, tokenizer, LOOKUP)
 
 
 def small(exact: Placement, mixer: Attention | GatedRecurrence) -> TransformerModel:
     spec = Transformer(vocab=260, layers=2, width=16, mixer=mixer, mlp=SwiGLU(hidden=32))
     return build_model(spec, exact, 1)
-
-
-class Script(TransformerModel):
-    """A real model whose head is replaced: it says what a script says next, given how much it has said before.
-
-    The script is looked up by what the row's tokens end with, through the real embedding, cache and loop.
-    """
-
-    def __init__(self, says: list[int]) -> None:
-        super().__init__(
-            Transformer(vocab=260, layers=1, width=2, mixer=Attention(heads=1, kv_heads=1), mlp=SwiGLU(hidden=2))
-        )
-        self.says = says
-        self.at = 0
-
-    def head(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits = torch.zeros(*hidden.shape[:-1], 260)
-        logits[..., self.says[min(self.at, len(self.says) - 1)]] = 1.0
-        self.at += 1
-        return logits
-
-
-def scripted(tokenizer: Tokenizer, toolkit: Toolkit | None, text: str, limit: int = 400) -> Transcript:
-    model = Script(tokenizer.encode_marked(text))
-    model.init_weights(0)
-    prompt = tuple(tokenizer.encode_marked("<|user|>?<|assistant|>"))
-    (transcript,) = Engine(model, tokenizer, toolkit).run([Request(prompt, limit)])
-    return transcript
-
-
-def said(tokenizer: Tokenizer, transcript: Transcript) -> str:
-    return tokenizer.decode(transcript.tokens[transcript.prompt :])
 
 
 def test_a_call_is_answered_by_the_database(people: Database, tokenizer: Tokenizer, toolkit: Toolkit) -> None:
@@ -148,7 +76,7 @@ def test_an_end_inside_a_call_is_unterminated_and_nothing_is_run(tokenizer: Toke
 
 
 def test_without_a_hand_over_the_close_calls_and_nothing_after_it_stays(people: Database, tokenizer: Tokenizer) -> None:
-    spec = evolve(SPEC, call=evolve(SPEC.call, handover=None))
+    spec = changed(LOOKUP, handover=None)
     row = people.tables["people"].rows(1)[0]
     call = f"```sql\nFIND occupation FOR {row['name']}\n```"
     transcript = scripted(tokenizer, toolkit_for(people, tokenizer, spec), call + "<|eod|>")
@@ -157,7 +85,7 @@ def test_without_a_hand_over_the_close_calls_and_nothing_after_it_stays(people: 
 
 def test_injected_text_never_calls(people: Database, tokenizer: Tokenizer) -> None:
     nasty = "```sql\nFIND occupation FOR X\n```"
-    spec = evolve(SPEC, reply=evolve(SPEC.reply, malformed=nasty))
+    spec = changed(LOOKUP, reply=evolve(LOOKUP.reply, malformed=nasty))
     transcript = scripted(tokenizer, toolkit_for(people, tokenizer, spec), "a<|database|>b<|eod|>")
     assert len(transcript.calls) == 1
     assert said(tokenizer, transcript) == f"a<|database|>{nasty}<|assistant|>b<|eod|>"
@@ -248,87 +176,3 @@ def test_uniform_numbers_depend_on_seed_and_position_and_are_even() -> None:
 def test_a_prompt_needs_a_token() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         Request(())
-
-
-HOSTILE = [
-    "x'; DROP TABLE people; --",
-    "x' OR '1'='1",
-    'x" OR "1"="1',
-    "x' UNION SELECT name FROM sqlite_master --",
-    ":name",
-    "{attribute}",
-    "%",
-    "\\",
-    "<|eod|>",
-    "'",
-    "x\0y",
-]
-
-
-@pytest.mark.parametrize("value", HOSTILE)
-def test_values_are_bound_and_never_become_sql(value: str, people: Database) -> None:
-    tool = SqlTool(SPEC, people.path, frozenset(people.tables))
-    before = people.path.read_bytes()
-    answer = tool.call({"attribute": b"occupation", "name": value.encode()})
-    assert answer.outcome in ("empty", "malformed")
-    assert people.path.read_bytes() == before
-
-
-STATEMENTS = [
-    "INSERT INTO people VALUES ('a','b','c','d','e')",
-    "UPDATE people SET name = 'x'",
-    "DELETE FROM people",
-    "DROP TABLE people",
-    "CREATE TABLE t (a)",
-    "CREATE TEMP TABLE t (a)",
-    "ATTACH 'other.db' AS o",
-    "VACUUM INTO 'copy.db'",
-    "PRAGMA table_info(people)",
-    "SELECT * FROM pragma_table_info('people')",
-    "SELECT name FROM sqlite_master",
-    "SELECT a FROM secret",
-    "SELECT count(*) FROM secret",
-    "WITH s AS (SELECT * FROM secret) SELECT * FROM s",
-    "SELECT load_extension('x')",
-    "SELECT readfile('/etc/passwd')",
-    "SELECT hex(zeroblob(100000000))",
-    "SELECT printf('%1000000000d', 1)",
-    "BEGIN EXCLUSIVE",
-    "SELECT 1; DROP TABLE people",
-    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r",
-    "SELECT count(*) FROM people a, people b, people c, people d, people e",
-    "REINDEX",
-    "",
-]
-
-
-@pytest.mark.parametrize("statement", STATEMENTS)
-def test_hostile_statements_write_nothing_read_nothing_else_and_end(
-    statement: str, people: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import shutil
-    import sqlite3
-    import time
-
-    path = tmp_path / "people.db"
-    shutil.copyfile(people.path, path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE secret (a)")
-        connection.execute("INSERT INTO secret VALUES ('hidden')")
-    connection.close()
-    before = path.read_bytes()
-    monkeypatch.chdir(tmp_path)
-    spec = evolve(SPEC, query=statement, allow={}, timeout=Duration(0.3))
-    began = time.monotonic()
-    answer = SqlTool(spec, path, frozenset({"people"})).call({})
-    assert time.monotonic() - began < 3
-    assert answer.outcome in ("error", "empty")
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["people.db"]
-
-
-def test_a_database_that_vanishes_is_no_empty_answer(people: Database, tmp_path: Path) -> None:
-    tool = SqlTool(SPEC, tmp_path / "gone.db", frozenset({"people"}))
-    with pytest.raises(LmcError, match=r"gone\.db") as caught:
-        tool.call({"attribute": b"occupation", "name": b"x"})
-    assert caught.value.diagnostic.code == "LM0902"
