@@ -17,17 +17,20 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from attrs import Factory, define, frozen
 from torch import Tensor
 
+from ..models.decode import Decoder
 from ..models.layout import SequenceLayout
 from ..models.transformer import TransformerModel
-from ..protocols.lift import FiredEvent
+from ..protocols.lift import FiredEvent, TokenAutomaton
 from ..protocols.state import DeviceAutomaton
 from ..tokenizers.base import Tokenizer
 from ..tools.base import Answer, Outcome
-from .sampling import Sampling, sample
+from .sampling import Samplers, Sampling
 from .toolkit import Toolkit
 
 Stop = Literal["end", "length", "unterminated"]
@@ -117,6 +120,7 @@ class Engine:
         self.automaton = DeviceAutomaton(toolkit.lifted.padded(num_ids), self.device) if toolkit else None
         forced = toolkit.forced if toolkit else None
         self.forces = None if forced is None else torch.from_numpy(forced.forces).to(self.device)
+        self.stops = torch.from_numpy(_stops(toolkit.lifted)).to(self.device) if toolkit else None
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> list[Transcript]:
@@ -129,8 +133,18 @@ class Engine:
         return _Run(self, requests).run()
 
 
+def _stops(automaton: TokenAutomaton) -> npt.NDArray[np.bool_]:
+    """Return bool[E]: the effects that a lane cannot go on after without the host."""
+    kinds = [{fired.event.kind for fired in listed} for listed in automaton.events]
+    return np.array([bool(kind & {"handover", "malformed", "abort"}) for kind in kinds])
+
+
 class _Run:
-    """The state of one run: lanes by row, and per row the logits of its next token."""
+    """The state of one run: lanes by row, and per row the logits of its next token.
+
+    Sampled tokens stay on the device, in `said`, until a lane needs the host; `length` and `going` are what the host
+    knows of lengths and of lanes that are ready without asking.
+    """
 
     def __init__(self, engine: Engine, requests: Sequence[Request]) -> None:
         self.engine, self.model, self.automaton = engine, engine.model, engine.automaton
@@ -140,11 +154,16 @@ class _Run:
         self.lanes: list[Lane | None] = [None] * self.rows
         capacity = max(len(r.prompt) + r.max_tokens for r in requests)
         self.cache = self.model.new_cache(self.rows, capacity)
+        self.decoder = Decoder(self.model, self.cache)
         weight = self.model.embed.weight
         self.logits = torch.zeros(self.rows, self.model.spec.num_ids(), device=weight.device, dtype=weight.dtype)
         self.ready = torch.zeros(self.rows, dtype=torch.bool, device=weight.device)
         self.lengths = torch.zeros(self.rows, dtype=torch.int64, device=weight.device)
         self.limits = torch.zeros_like(self.lengths)
+        self.said = torch.zeros(self.rows, capacity + 1, dtype=torch.int64, device=weight.device)
+        self.length = np.zeros(self.rows, dtype=np.int64)
+        self.going = np.zeros(self.rows, dtype=np.bool_)
+        self.samplers = Samplers.of([Sampling()] * self.rows, weight.device)
         self.states = self.automaton.initial(self.rows) if self.automaton else None
 
     def run(self) -> list[Transcript]:
@@ -152,7 +171,7 @@ class _Run:
             self._admit()
             self._collect()
             self._prefill()
-            if self.ready.any():
+            if self.going.any():
                 self._decode()
         return [self.done[number] for number in sorted(self.done)]
 
@@ -164,6 +183,7 @@ class _Run:
                 lane = self.lanes[row] = Lane(number, request, prompt, prompt.copy(), len(prompt))
                 self.cache.reset(row)
                 self.limits[row] = lane.limit
+                self.samplers = self.samplers.replaced(row, request.sampling, len(prompt))
                 if self.automaton is not None and self.states is not None:
                     self.automaton.start(self.states, row, self._num_bytes(prompt))
 
@@ -172,7 +192,7 @@ class _Run:
         parked = {lane.reply: row for row, lane in enumerate(self.lanes) if lane and lane.reply}
         if not parked:
             return
-        idle = not self.ready.any() and not any(lane and lane.pending and not lane.reply for lane in self.lanes)
+        idle = not self.going.any() and not any(lane and lane.pending and not lane.reply for lane in self.lanes)
         finished, _ = wait(parked, timeout=None if idle else 0, return_when=FIRST_COMPLETED)
         for future in finished:
             self._inject(parked[future], future.result())
@@ -214,39 +234,53 @@ class _Run:
         width = int(counts.max())
         tokens = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=device)
         where = torch.tensor(rows, device=device)
-        part = self.cache.take(where)
+        part = self.cache.select(where)
         hidden = self.model.hidden(tokens, SequenceLayout.chunk(counts, part.lengths, width), part)
-        self.cache.put(where, part)
         self.logits[where] = self.model.head(hidden[torch.arange(len(rows), device=device), counts - 1])
-        self.ready[where] = True
+        lengths = [len(self.lanes[row].tokens) for row in rows]  # type: ignore[union-attr]
+        self.ready[where], self.going[rows] = True, True
+        self.lengths[where], self.length[rows] = torch.tensor(lengths, device=device), lengths
         for row in rows:
-            lane = self.lanes[row]
-            assert lane is not None
-            lane.pending = []
-            self.lengths[row] = len(lane.tokens)
+            self.lanes[row].pending = []  # type: ignore[union-attr]
 
     def _decode(self) -> None:
         tokens = self._sample()
+        at = torch.where(self.ready, self.lengths, self.cache.capacity)
+        self.said.scatter_(1, at[:, None], tokens[:, None])
         self.lengths += self.ready
-        ends = self.engine.ends[tokens] | (self.lengths >= self.limits)
-        effects, forces = torch.zeros_like(tokens), torch.zeros_like(ends)
+        self.length += self.going
+        flags = self.engine.ends[tokens] | (self.lengths >= self.limits)
+        effects = None
         if self.automaton is not None and self.states is not None:
             effects = self.automaton.advance(self.states, tokens, self.ready)
+            flags |= self.engine.stops[effects]  # type: ignore[index]
             if self.engine.forces is not None:
-                forces = self.engine.forces[self.states.states]
-        host = torch.stack((tokens, effects, ends.long(), forces.long(), self.ready.long())).tolist()
-        for row, (token, effect, ending, force, ready) in enumerate(zip(*host, strict=True)):
-            if ready:
-                lane = self.lanes[row]
-                assert lane is not None
-                lane.tokens.append(token)
-                if effect or ending:
-                    self._handle(row, token, effect, bool(ending))
-                if force and self._goes_on(row, lane):
-                    self._force(row, token)
-        if self.ready.any():
-            logits = self.model.step(tokens, self.cache, self.ready)
-            self.logits = torch.where(self.ready[:, None], logits, self.logits)
+                flags |= self.engine.forces[self.states.states]
+        flags &= self.ready
+        if bool(flags.any()):
+            self._attend(flags.nonzero()[:, 0].tolist(), tokens, effects)
+        if self.going.any():
+            lengths = self.length[self.going]
+            longest = int(lengths.max())
+            self.logits = self.decoder.step(tokens, self.ready, longest, bool((lengths == longest).all()))
+
+    def _attend(self, rows: list[int], tokens: Tensor, effects: Tensor | None) -> None:
+        """Look at the lanes in which something happened that the device cannot decide."""
+        for row in rows:
+            lane = self.lanes[row]
+            assert lane is not None
+            lane.tokens += self.said[row, len(lane.tokens) : int(self.length[row])].tolist()
+            token, effect = lane.tokens[-1], 0 if effects is None else int(effects[row])
+            ending = bool(self.engine.ends[token]) or len(lane.tokens) >= lane.limit
+            if effect or ending:
+                self._handle(row, token, effect, ending)
+            forced = self.engine.forces is not None and self._goes_on(row, lane)
+            if forced and self.states is not None and bool(self.engine.forces[self.states.states[row]]):  # type: ignore[index]
+                self._force(row, token)
+
+    def _leave(self, row: int) -> None:
+        """Take a lane out of the step."""
+        self.ready[row], self.going[row] = False, False
 
     def _goes_on(self, row: int, lane: Lane) -> bool:
         return self.lanes[row] is lane and lane.reply is None
@@ -264,7 +298,7 @@ class _Run:
         for token in toolkit.forced.run(int(self.states.states[row]), lane.tokens):
             lane.pending = [*(lane.pending or [last]), token]
             lane.tokens.append(token)
-            self.ready[row] = False
+            self._leave(row)
             effect = int(self.automaton.advance(self.states, torch.full_like(self.lengths, token), alone)[row])
             ending = len(lane.tokens) >= lane.limit
             if effect or ending:
@@ -273,15 +307,10 @@ class _Run:
                 return
 
     def _sample(self) -> Tensor:
-        greedy = Sampling()
-        settings = [lane.request.sampling if lane else greedy for lane in self.lanes]
-        starts = torch.tensor(
-            [len(lane.request.prompt) if lane else 0 for lane in self.lanes], device=self.logits.device
-        )
         logits = self.logits
         if self.engine.forces is not None and self.automaton is not None and self.states is not None:
             logits = self.automaton.constrain(logits, self.states.states)
-        return sample(logits, settings, self.lengths - starts)
+        return self.samplers.sample(logits, self.lengths)
 
     def _handle(self, row: int, token: int, effect: int, ending: bool) -> None:
         aborted = False
@@ -311,7 +340,7 @@ class _Run:
             captures = toolkit.captures(protocol, registers, text)
         lane.protocol, lane.captures = protocol, captures or {}
         lane.reply = toolkit.executor.submit(protocol, captures, lane.counts.get(protocol, 0))
-        self.ready[row] = False
+        self._leave(row)
 
     def _finish(self, row: int, stop: Stop) -> None:
         lane = self.lanes[row]
@@ -320,4 +349,4 @@ class _Run:
             tuple(lane.tokens), len(lane.request.prompt), tuple(lane.calls), tuple(lane.injected), stop
         )
         self.lanes[row] = None
-        self.ready[row] = False
+        self._leave(row)

@@ -6,11 +6,14 @@ position only, never on the batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from attrs import frozen
 from torch import Tensor
 
 GOLDEN = -7046029254386353131
+ALL = 2**31
 FIRST = -4658895280553007687
 SECOND = -7723592293110705685
 
@@ -41,24 +44,57 @@ def _shift(value: Tensor, bits: int) -> Tensor:
     return value >> bits & ((1 << (64 - bits)) - 1)
 
 
-def sample(logits: Tensor, settings: list[Sampling], positions: Tensor) -> Tensor:
-    """Return int64[B] tokens of float[B, V] logits; `positions` int64[B] count each row's tokens so far."""
-    greedy = logits.argmax(dim=-1)
-    if all(s.temperature == 0 for s in settings):
-        return greedy
-    device = logits.device
-    vocab = logits.shape[-1]
-    temperature = torch.tensor([s.temperature or 1.0 for s in settings], device=device, dtype=torch.float64)
-    top_k = torch.tensor([s.top_k or vocab for s in settings], device=device)
-    top_p = torch.tensor([1.0 if s.top_p is None else s.top_p for s in settings], device=device, dtype=torch.float64)
-    seeds = torch.tensor([s.seed for s in settings], device=device)
-    scaled, order = (logits.double() / temperature[:, None]).sort(dim=-1, descending=True, stable=True)
-    rank = torch.arange(vocab, device=device)
-    probabilities = scaled.masked_fill(rank >= top_k[:, None], -torch.inf).softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities
-    probabilities = probabilities.masked_fill((before >= top_p[:, None]) & (rank > 0), 0.0)
-    bounds = probabilities.cumsum(dim=-1)
-    drawn = uniform(seeds, positions)[:, None] * bounds[:, -1:]
-    chosen = (bounds <= drawn).sum(dim=-1, keepdim=True).clamp(max=vocab - 1)
-    tokens = order.gather(-1, chosen)[:, 0]
-    return torch.where(torch.tensor([s.temperature == 0 for s in settings], device=device), greedy, tokens)
+@frozen(eq=False)
+class Samplers:
+    """The settings of the rows of a batch as tensors; `starts` are the positions at which rows count from zero.
+
+    Attributes:
+        greedy: whether every row is. settings: by row, as they were given.
+    """
+
+    settings: tuple[Sampling, ...]
+    greedy: bool
+    temperature: Tensor
+    top_k: Tensor
+    top_p: Tensor
+    seeds: Tensor
+    starts: Tensor
+
+    @staticmethod
+    def of(settings: Sequence[Sampling], device: torch.device, starts: Sequence[int] | None = None) -> Samplers:
+        """Return the samplers of some rows."""
+        return Samplers(
+            settings=tuple(settings),
+            greedy=all(s.temperature == 0 for s in settings),
+            temperature=torch.tensor([s.temperature for s in settings], dtype=torch.float64, device=device),
+            top_k=torch.tensor([s.top_k or ALL for s in settings], device=device),
+            top_p=torch.tensor(
+                [1.0 if s.top_p is None else s.top_p for s in settings], dtype=torch.float64, device=device
+            ),
+            seeds=torch.tensor([s.seed for s in settings], device=device),
+            starts=torch.tensor(starts or [0] * len(settings), device=device),
+        )
+
+    def replaced(self, row: int, sampling: Sampling, start: int) -> Samplers:
+        """Return the samplers with another request in a row."""
+        settings = (*self.settings[:row], sampling, *self.settings[row + 1 :])
+        starts = self.starts.tolist()
+        starts[row] = start
+        return Samplers.of(settings, self.starts.device, starts)
+
+    def sample(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Return int64[B] tokens of float[B, V] logits for rows of int64[B] tokens so far."""
+        greedy = logits.argmax(dim=-1)
+        if self.greedy:
+            return greedy
+        cold = self.temperature == 0
+        warm = torch.where(cold, 1.0, self.temperature)
+        scaled, order = (logits.double() / warm[:, None]).sort(dim=-1, descending=True, stable=True)
+        rank = torch.arange(logits.shape[-1], device=logits.device)
+        probabilities = scaled.masked_fill(rank >= self.top_k[:, None], -torch.inf).softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities
+        probabilities = probabilities.masked_fill((before >= self.top_p[:, None]) & (rank > 0), 0.0)
+        bounds = probabilities.cumsum(dim=-1)
+        drawn = uniform(self.seeds, lengths - self.starts)[:, None] * bounds[:, -1:]
+        chosen = (bounds <= drawn).sum(dim=-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
+        return torch.where(cold, greedy, order.gather(-1, chosen)[:, 0])

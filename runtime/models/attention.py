@@ -12,7 +12,7 @@ from ...spec.model import Attention as AttentionSpec
 from ...spec.model import Nope as NopeSpec
 from ...spec.model import Rope as RopeSpec
 from ..registry import builds
-from .cache import KVCache
+from .cache import KVCache, ModelCache
 from .layers import Linear
 from .layout import SequenceLayout
 
@@ -78,9 +78,9 @@ class Attention(nn.Module):
         if context.rotation is not None:
             q, k = rotate(q, context.rotation), rotate(k, context.rotation)
         if cache is not None:
-            cache.append(k, v, context.past, context.used)
+            cache.append(k.transpose(1, 2), v.transpose(1, 2), context.slots)
             if context.live is not None:
-                k, v = cache.keys[:, :, : context.live], cache.values[:, :, : context.live]
+                k, v = cache.read(context.live)
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=context.mask, is_causal=context.mask is None, enable_gqa=self.heads != self.kv_heads
         )
@@ -92,16 +92,22 @@ class Context:
 
     Attributes:
         layout: how documents lie in the rows.
-        past: int64[B], positions that the cache held before. used: bool[B, T], slots that count.
+        past: int64[B], positions that the cache held before. slots: where it takes the new ones (`ModelCache.slots`).
         live: positions that attention reads from the cache; None when it reads only the new ones.
         mask: additive float[B, 1, T, S], or None where causality alone is enough.
         rotation: cosine and sine of the positions, or None without rotary positions.
     """
 
-    def __init__(self, layout: SequenceLayout, rope: Rope | None, dtype: torch.dtype, past: Tensor | None) -> None:
+    slots: Tensor
+
+    def __init__(
+        self, layout: SequenceLayout, rope: Rope | None, dtype: torch.dtype, cache: ModelCache | None = None
+    ) -> None:
         self.layout = layout
-        self.used = layout.documents >= 0
+        past = None if cache is None else cache.lengths
         self.past = torch.zeros_like(layout.lengths) if past is None else past
+        if cache is not None:
+            self.slots = cache.slots(layout.documents >= 0)
         self.rotation = None if rope is None else rope.tables(layout.positions, dtype)
         self.live: int | None = None
         self.mask: Tensor | None = None

@@ -1,8 +1,9 @@
 """Caches: what layers remember of the rows they have read, one interface for attention and recurrences.
 
 A cache holds B rows of up to `capacity` positions, each row with its own length. Rows that are not active in a call
-stay unchanged to the bit. `truncate` forgets from the end, `fork` copies rows, `snapshot` and `restore` take rows
-out and put them back.
+stay unchanged to the bit: what they would write goes to a slot behind the capacity that nobody reads. `truncate`
+forgets from the end, `fork` copies rows, `snapshot` and `restore` take rows out and put them back, `select` is a view
+of some rows that a chunk is appended to.
 """
 
 from __future__ import annotations
@@ -10,14 +11,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
 class LayerCache(ABC):
-    """What one layer remembers. `lengths` of the rows are kept by the `ModelCache` that it belongs to."""
+    """What one layer remembers. `lengths` of the rows are kept by the `ModelCache` that it belongs to.
+
+    Attributes:
+        rows: the rows int64[n] that this is a view of; None for all.
+    """
+
+    rows: Tensor | None = None
+
+    def select(self, rows: Tensor) -> Self:
+        """Return a view of `rows` int64[n]: what is appended to it is appended to them."""
+        part = copy(self)
+        part.rows = rows
+        return part
 
     @abstractmethod
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
@@ -35,30 +48,27 @@ class LayerCache(ABC):
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's positions from `length` on."""
 
-    @abstractmethod
-    def take(self, rows: Tensor) -> LayerCache:
-        """Return a cache that holds copies of `rows` int64[n]."""
-
-    @abstractmethod
-    def put(self, rows: Tensor, part: Any) -> None:
-        """Write what `take` gave back into its rows."""
-
 
 class KVCache(LayerCache):
-    """Keys and values, contiguous per row: float[B, K, capacity, E]."""
+    """Keys and values, contiguous per row: float[B, capacity + 1, K, E]."""
 
     def __init__(
         self, rows: int, heads: int, capacity: int, size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.keys = torch.zeros(rows, heads, capacity, size, device=device, dtype=dtype)
+        self.keys = torch.zeros(rows, capacity + 1, heads, size, device=device, dtype=dtype)
         self.values = torch.zeros_like(self.keys)
 
-    def append(self, keys: Tensor, values: Tensor, past: Tensor, used: Tensor) -> None:
-        """Write float[B, K, T, E] behind `past` int64[B]; `used` bool[B, T] says which slots count."""
-        row, slot = used.nonzero(as_tuple=True)
-        at = past[row] + slot
-        self.keys[row, :, at] = keys[row, :, slot]
-        self.values[row, :, at] = values[row, :, slot]
+    def append(self, keys: Tensor, values: Tensor, slots: Tensor) -> None:
+        """Write float[n, T, K, E] to flat `slots` int64[n * T] of all rows and positions (`ModelCache.slots`)."""
+        self.keys.flatten(0, 1).index_copy_(0, slots, keys.flatten(0, 1))
+        self.values.flatten(0, 1).index_copy_(0, slots, values.flatten(0, 1))
+
+    def read(self, live: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values of the first `live` positions, float[n, K, live, E]."""
+        keys, values = self.keys[:, :live], self.values[:, :live]
+        if self.rows is not None:
+            keys, values = keys[self.rows], values[self.rows]
+        return keys.transpose(1, 2), values.transpose(1, 2)
 
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows."""
@@ -66,31 +76,21 @@ class KVCache(LayerCache):
         self.values[target] = self.values[source]
 
     def snapshot(self, row: int, length: int) -> tuple[Tensor, Tensor]:
-        """Return copies of the row's keys and values, float[K, length, E]."""
-        return self.keys[row, :, :length].clone(), self.values[row, :, :length].clone()
+        """Return copies of the row's keys and values, float[length, K, E]."""
+        return self.keys[row, :length].clone(), self.values[row, :length].clone()
 
     def restore(self, row: int, snapshot: Any) -> None:
         """Put keys and values back."""
         keys, values = snapshot
-        self.keys[row, :, : keys.shape[1]] = keys
-        self.values[row, :, : values.shape[1]] = values
+        self.keys[row, : len(keys)] = keys
+        self.values[row, : len(values)] = values
 
     def truncate(self, row: int, length: int) -> None:
         """Nothing to forget: positions beyond a row's length are never read."""
 
-    def take(self, rows: Tensor) -> KVCache:
-        """Return a cache of copied rows."""
-        part = copy(self)
-        part.keys, part.values = self.keys[rows], self.values[rows]
-        return part
-
-    def put(self, rows: Tensor, part: Any) -> None:
-        """Write rows back."""
-        self.keys[rows], self.values[rows] = part.keys, part.values
-
 
 class StateCache(LayerCache):
-    """States of a recurrence after every position, float[B, capacity + 1, D]; index 0 is the initial state.
+    """States of a recurrence after every position, float[B, capacity + 1, D], and before the first, float[B, D].
 
     The history makes `truncate` exact; a recurrence for long contexts would keep snapshots instead.
     """
@@ -98,14 +98,14 @@ class StateCache(LayerCache):
     def __init__(self, rows: int, capacity: int, width: int, device: torch.device, dtype: torch.dtype) -> None:
         self.states = torch.zeros(rows, capacity + 1, width, device=device, dtype=dtype)
 
-    def append(self, states: Tensor, past: Tensor, used: Tensor) -> None:
-        """Write the states float[B, T, D] after each new position."""
-        row, slot = used.nonzero(as_tuple=True)
-        self.states[row, past[row] + slot + 1] = states[row, slot]
+    def append(self, states: Tensor, slots: Tensor) -> None:
+        """Write the states float[n, T, D] after each new position to flat `slots` int64[n * T]."""
+        self.states.flatten(0, 1).index_copy_(0, slots, states.flatten(0, 1))
 
     def last(self, past: Tensor) -> Tensor:
-        """Return the state float[B, D] after `past` int64[B] positions."""
-        return self.states[torch.arange(len(past), device=past.device), past]
+        """Return the state float[n, D] after `past` int64[n] positions; zero before the first."""
+        rows = torch.arange(len(past), device=past.device) if self.rows is None else self.rows
+        return torch.where(past[:, None] > 0, self.states[rows, (past - 1).clamp(min=0)], 0.0)
 
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows."""
@@ -113,7 +113,7 @@ class StateCache(LayerCache):
 
     def snapshot(self, row: int, length: int) -> Tensor:
         """Return a copy of the row's states."""
-        return self.states[row, : length + 1].clone()
+        return self.states[row, :length].clone()
 
     def restore(self, row: int, snapshot: Any) -> None:
         """Put states back."""
@@ -121,16 +121,6 @@ class StateCache(LayerCache):
 
     def truncate(self, row: int, length: int) -> None:
         """Nothing to forget: states beyond a row's length are never read."""
-
-    def take(self, rows: Tensor) -> StateCache:
-        """Return a cache of copied rows."""
-        part = copy(self)
-        part.states = self.states[rows]
-        return part
-
-    def put(self, rows: Tensor, part: Any) -> None:
-        """Write rows back."""
-        self.states[rows] = part.states
 
 
 class ModelCache:
@@ -148,7 +138,14 @@ class ModelCache:
 
     def advance(self, counts: Tensor) -> None:
         """Add `counts` int64[B] to the lengths, after every layer has appended."""
-        self.lengths = self.lengths + counts
+        self.lengths += counts
+
+    def slots(self, used: Tensor) -> Tensor:
+        """Return where new positions lie among all rows and positions, int64[B * T], for `used` bool[B, T] slots.
+
+        Slots that are not used lie behind the capacity.
+        """
+        return slots_of(torch.arange(self.rows, device=used.device), self.lengths, used, self.capacity)
 
     def reset(self, row: int) -> None:
         """Empty a row."""
@@ -183,14 +180,31 @@ class ModelCache:
             layer.restore(row, part)
         self.lengths[row] = length
 
-    def take(self, rows: Tensor) -> ModelCache:
-        """Return a cache of its own that holds copies of `rows` int64[n]."""
-        part = ModelCache([layer.take(rows) for layer in self.layers], len(rows), self.capacity, self.lengths.device)
-        part.lengths = self.lengths[rows]
-        return part
+    def select(self, rows: Tensor) -> CacheRows:
+        """Return a view of `rows` int64[n], to append a chunk to them alone."""
+        return CacheRows(self, rows)
 
-    def put(self, rows: Tensor, part: ModelCache) -> None:
-        """Write a part that `take` gave, and that may have grown, back into its rows."""
-        for layer, taken in zip(self.layers, part.layers, strict=True):
-            layer.put(rows, taken)
-        self.lengths[rows] = part.lengths
+
+class CacheRows(ModelCache):
+    """Some rows of a cache: what is appended is appended to them."""
+
+    def __init__(self, whole: ModelCache, chosen: Tensor) -> None:
+        self.whole, self.chosen = whole, chosen
+        self.layers = tuple(layer.select(chosen) for layer in whole.layers)
+        self.capacity = whole.capacity
+        self.lengths = whole.lengths[chosen]
+
+    def advance(self, counts: Tensor) -> None:
+        """Add `counts` int64[n] to the lengths of the rows."""
+        self.lengths += counts
+        self.whole.lengths[self.chosen] = self.lengths
+
+    def slots(self, used: Tensor) -> Tensor:
+        """Return where new positions of the rows lie among all, int64[n * T]."""
+        return slots_of(self.chosen, self.lengths, used, self.capacity)
+
+
+def slots_of(rows: Tensor, past: Tensor, used: Tensor, capacity: int) -> Tensor:
+    """Return flat indices int64[n * T] into [B, capacity + 1] of the positions of `rows` int64[n] behind `past`."""
+    at = past[:, None] + torch.arange(used.shape[1], device=used.device)
+    return (rows[:, None] * (capacity + 1) + torch.where(used, at, capacity)).flatten()

@@ -43,5 +43,5 @@ class GatedRecurrence(nn.Module):
             states.append(state)
         history = torch.stack(states, dim=1)
         if cache is not None:
-            cache.append(history, context.past, context.used)
+            cache.append(history, context.slots)
         return self.o(torch.sigmoid(self.gate(x)) * history)  # type: ignore[no-any-return]

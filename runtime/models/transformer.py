@@ -64,9 +64,8 @@ class TransformerModel(nn.Module):
         """
         if cache is not None and int((cache.lengths + layout.lengths).max()) > cache.capacity:
             raise ValueError(f"the cache holds {cache.capacity} positions per row; more were given")
-        past = None if cache is None else cache.lengths
         x = self.embed_site(self.embed(tokens))
-        context = Context(layout, self.rope, x.dtype, past)
+        context = Context(layout, self.rope, x.dtype, cache)
         for number, block in enumerate(self.blocks):
             x = block(x, context, None if cache is None else cache.layers[number])
         if cache is not None:

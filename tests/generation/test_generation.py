@@ -9,7 +9,7 @@ from attrs import evolve
 from support.generation import LOOKUP, changed, said, scripted, toolkit_for
 
 from lmc.runtime.generation.engine import Engine, Request
-from lmc.runtime.generation.sampling import Sampling, sample, uniform
+from lmc.runtime.generation.sampling import Samplers, Sampling, uniform
 from lmc.runtime.generation.toolkit import Toolkit
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.layout import SequenceLayout
@@ -127,6 +127,9 @@ def test_cached_greedy_decoding_equals_recomputing(exact: Placement, tokenizer: 
     assert tokens == list(transcript.tokens)
 
 
+CPU = torch.device("cpu")
+
+
 def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
     kept = probabilities > 0
     assert counts[~kept].sum() == 0
@@ -149,7 +152,7 @@ def test_samples_follow_the_filtered_distribution(settings: Sampling, limit: flo
         torch.randperm(13, generator=torch.Generator().manual_seed(0))
     ]
     rows = 20_000
-    drawn = sample(logits.expand(rows, -1), [evolve(settings, seed=5)] * rows, torch.arange(rows))
+    drawn = Samplers.of([evolve(settings, seed=5)] * rows, CPU).sample(logits.expand(rows, -1), torch.arange(rows))
     scaled = np.exp(logits.numpy() / settings.temperature)
     order = np.argsort(-scaled, kind="stable")
     keep = np.zeros(13, dtype=bool)
