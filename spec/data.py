@@ -48,10 +48,15 @@ class Dialogues:
     )
     templates: Glob = option("Template files; one dialogue per row and template.")
     protocols: tuple[str, ...] = option(
-        "Protocols spoken in the dialogues; their use at generation changes no training token.",
+        'Protocols spoken in the dialogues; without replies = "tools" they change no training token.',
         ref="protocol",
         default=(),
         identity=False,
+    )
+    replies: Literal["written", "tools"] = option(
+        "Whether templates write what tools reply, or say `{{reply}}` and have the tools of `protocols` asked; then "
+        "what the protocols are is part of what the data is.",
+        default="written",
     )
     seq_len: int = option("Longest dialogue.", unit="tokens", validator=ge(1))
     values: Literal["table", "fresh"] = option(
@@ -65,3 +70,5 @@ class Dialogues:
     replies_learned: tuple[str, ...] = option(
         "Speakers of tool replies that are trained (`reply.loss`).", hidden=True, default=()
     )
+    spoken: tuple[str, ...] = option('The protocols, with replies = "tools".', ref="protocol", hidden=True, default=())
+    automaton: str | None = option("Automaton of `spoken`.", ref="automaton", hidden=True, default=None, identity=False)

@@ -34,7 +34,8 @@ class AnswersEval:
     """Greedy answers to the questions of a dialogue data set, through the real tools.
 
     Metrics: `accuracy`, `follows` (share of answers equal to what the store holds after its values are permuted
-    between rows; with protocols only), `calls` (share of dialogues with a well-formed call).
+    between rows; with protocols only), `calls` (share of dialogues in which a tool answered; of several protocols
+    `calls.NAME` tells each).
     """
 
     run: str = option("The training.", ref="train")

@@ -1,8 +1,6 @@
-"""Components that others read: tokenizer, store, protocol, automaton, mesh, data, model."""
+"""Components that others read: mesh, data, model."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from attrs import frozen
 
@@ -10,77 +8,17 @@ from ...spec.data import Dialogues, Text
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.mesh import Mesh
 from ...spec.model import Transformer
-from ...spec.protocol import Automaton, SqlProtocol
-from ...spec.store import Sqlite
-from ...spec.tokenizer import ByteTokenizer
 from ..data.dataset import Dataset, build_dataset
-from ..data.sqlite import Database, make_store, open_store
-from ..data.tokenizer import Tokenizer, build_tokenizer
-from ..generation.toolkit import Toolkit, build_toolkit
-from ..inputs import is_made
 from ..models.build import build_model
 from ..models.transformer import TransformerModel
 from ..placement import Placement
-from ..registry import builds
+from ..registry import BUILDERS, builds
 from ..session import Session
-from ..store.run_store import NodeFolder
-from .base import Component, StoredComponent
-
-
-@builds(ByteTokenizer)
-@frozen(kw_only=True)
-class TokenizerNode(Component[Tokenizer]):
-    """A tokenizer."""
-
-    def build(self, session: Session) -> Tokenizer:
-        """Return the tokenizer."""
-        return build_tokenizer(self.spec)
-
-
-@builds(Sqlite)
-@frozen(kw_only=True)
-class StoreNode(StoredComponent[Database]):
-    """A database; made ones are artifacts of the run store, others are read where they are."""
-
-    def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
-        """Write the made tables."""
-        if is_made(self.spec):
-            make_store(self.spec, session.root, folder.path)
-        else:
-            open_store(self.spec, session.root, folder.path)
-        return {}
-
-    def build(self, session: Session) -> Database:
-        """Open the database read-only."""
-        return open_store(self.spec, session.root, session.folder(self.node.id).path)
-
-
-@builds(SqlProtocol)
-@frozen(kw_only=True)
-class ProtocolNode(Component[SqlProtocol]):
-    """A tool protocol and the database that it asks."""
-
-    store: StoreNode
-
-    def build(self, session: Session) -> SqlProtocol:
-        """Return the protocol."""
-        return self.spec  # type: ignore[no-any-return]
-
-
-@builds(Automaton)
-@frozen(kw_only=True)
-class AutomatonNode(Component[Toolkit]):
-    """The token automaton of some protocols, bound to their tools."""
-
-    protocols: tuple[ProtocolNode, ...]
-    tokenizer: TokenizerNode
-
-    def build(self, session: Session) -> Toolkit:
-        """Lift the byte automata over the vocabulary and bind each protocol to its database."""
-        protocols = [session.product(protocol) for protocol in self.protocols]
-        databases = [session.product(protocol.store) for protocol in self.protocols]
-        device = session.placement.device
-        return build_toolkit(protocols, self.spec.automata, session.product(self.tokenizer), databases, device)
+from ..tokenizers.base import Tokenizer
+from ..weights import load as _load  # noqa: F401  (registers its builder)
+from .base import Component
+from .tokenizers import with_vocabulary
+from .tools import AutomatonNode, ProtocolNode, StoreNode
 
 
 @builds(Mesh)
@@ -101,7 +39,7 @@ class MeshNode(Component[Placement]):
 class TextNode(Component[Dataset]):
     """A text cut into sequences."""
 
-    tokenizer: TokenizerNode
+    tokenizer: Component[Tokenizer]
 
     def build(self, session: Session) -> Dataset:
         """Read and tokenise the text."""
@@ -111,25 +49,39 @@ class TextNode(Component[Dataset]):
 @builds(Dialogues)
 @frozen(kw_only=True)
 class DialoguesNode(Component[Dataset]):
-    """Dialogues over the rows of a table."""
+    """Dialogues over the rows of a table; `spoken` and `automaton` are there if tools are asked for what they say."""
 
-    tokenizer: TokenizerNode
+    tokenizer: Component[Tokenizer]
     rows: StoreNode
     protocols: tuple[ProtocolNode, ...] = ()
+    spoken: tuple[ProtocolNode, ...] = ()
+    automaton: AutomatonNode | None = None
 
     def build(self, session: Session) -> Dataset:
         """Write and tokenise the dialogues."""
         tokenizer, database = session.product(self.tokenizer), session.product(self.rows)
-        return build_dataset(self.spec, tokenizer, session.root, database)
+        toolkit = None if self.automaton is None else session.product(self.automaton)
+        return build_dataset(self.spec, tokenizer, session.root, database, toolkit)
 
 
 @builds(Transformer)
 @frozen(kw_only=True)
 class ModelNode(Component[TransformerModel]):
-    """An architecture; weights belong to trainings."""
+    """An architecture and what trainings of it start from; trained weights belong to trainings."""
 
-    tokenizer: TokenizerNode | None = None
+    tokenizer: Component[Tokenizer] | None = None
 
     def build(self, session: Session) -> TransformerModel:
-        """Return the model with freshly drawn weights of seed 0."""
-        return build_model(self.spec, session.placement, 0)
+        """Return the model with the weights that it starts from, where these are drawn those of seed 0."""
+        model = build_model(self.filled(session), session.placement, 0)
+        self.start(session, model, 0)
+        return model
+
+    def start(self, session: Session, model: TransformerModel, seed: int) -> None:
+        """Fill a model of drawn weights with those of the spec, if it names any. Raises LmcError as the reader does."""
+        if self.spec.weights is not None:
+            BUILDERS[type(self.spec.weights)](self.spec.weights, model, session.root, seed)
+
+    def filled(self, session: Session) -> Transformer:
+        """Return the spec with its vocabulary. Raises LmcError (LM0406) if that is smaller than the tokenizer's."""
+        return with_vocabulary(self.spec, None if self.tokenizer is None else session.product(self.tokenizer))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...spec.data import Dialogues, Order, Text
 from ...spec.diagnostic import Diagnostic, LmcError
-from ..inputs import existing, expand
+from ..generation.toolkit import Toolkit
+from ..inputs import expand, read_text
+from ..stores.base import Database, Row, TableView
+from ..tokenizers.base import Tokenizer
 from .batch import Example
+from .dialogues import DialogueWriter
 from .order import Draw, mix
-from .sqlite import Database, Row, TableView
-from .templates import Template, read_template
-from .tokenizer import Tokenizer
+from .templates import REPLY, Template, read_template, wrong_template
 
 Split = Literal["train", "valid"]
 
@@ -53,6 +55,7 @@ class TextDataset:
 
     spec: Text
     parts: dict[str, npt.NDArray[np.int32]]
+    byte_lengths: npt.NDArray[np.int32]
 
     @property
     def order(self) -> Order:
@@ -77,8 +80,8 @@ class TextDataset:
         return Example(tokens, trained)
 
     def bytes_trained(self, split: Split, index: int) -> int:
-        """Return the number of byte targets."""
-        return int((self.example(split, Draw(index, 0)).tokens[1:] < 256).sum())
+        """Return the bytes of every token but the first."""
+        return int(self.byte_lengths[self.example(split, Draw(index, 0)).tokens[1:]].sum())
 
     def describe(self) -> str:
         """Return counts of tokens and sequences."""
@@ -88,15 +91,12 @@ class TextDataset:
 
 def build_text(spec: Text, tokenizer: Tokenizer, root: Path) -> TextDataset:
     """Read and tokenise a text. Raises LmcError: LM0701 missing, LM0702 not UTF-8, LM0705 shorter than one sequence."""
-    path = existing(root / spec.source)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise LmcError(Diagnostic("LM0702", f"`{path}` is not UTF-8: {error.reason}", None)) from error
+    path = root / spec.source
+    text = read_text(path)
     tokens = np.array(tokenizer.encode(text), dtype=np.int32)
     cut = round(len(tokens) * spec.split.train)
     end = cut + round(len(tokens) * spec.split.valid)
-    dataset = TextDataset(spec, {"train": tokens[:cut], "valid": tokens[cut:end]})
+    dataset = TextDataset(spec, {"train": tokens[:cut], "valid": tokens[cut:end]}, tokenizer.byte_lengths())
     if dataset.size("train") < 1:
         message = f"`{path}` has {len(tokens):,} tokens, less than one sequence of {spec.seq_len}"
         raise LmcError(Diagnostic("LM0705", message, None, help="lower `seq_len`"))
@@ -111,22 +111,22 @@ class Question:
     row: int
     template: Template
 
-    def gold(self, values: Mapping[str, str]) -> str:
-        """Return the right answer for given values."""
-        return self.template.answer.render(values)
-
 
 @frozen(eq=False)
 class DialogueDataset:
-    """A dialogue per row and template; example i is row i // templates and template i % templates, less the dropped."""
+    """A dialogue per row and template; example i is row i // templates and template i % templates, less the dropped.
+
+    `starts` are the lengths of the questions.
+    """
 
     spec: Dialogues
-    tokenizer: Tokenizer
     table: TableView
     rows: list[Row]
     templates: tuple[Template, ...]
+    writer: DialogueWriter
     kept: tuple[int, ...]
     examples: tuple[Example, ...]
+    starts: tuple[int, ...]
 
     @property
     def order(self) -> Order:
@@ -147,10 +147,10 @@ class DialogueDataset:
         if split == "valid" or self.spec.values == "table":
             return self.examples[draw.index]
         row, template = self._source(self.kept[draw.index])
-        example = render(template, self.fresh(row, draw.number), self.tokenizer, self.spec)
-        if len(example.tokens) > self.spec.seq_len:
-            raise too_long(template, row[self.table.key], len(example.tokens), self.spec.seq_len)
-        return example
+        (written,) = self.writer.write([(template, self.fresh(row, draw.number))])
+        if len(written.example.tokens) > self.spec.seq_len:
+            raise too_long(template, row[self.table.key], len(written.example.tokens), self.spec.seq_len)
+        return written.example
 
     def fresh(self, row: Row, number: int) -> Row:
         """Return a row of the same name whose values are keyed by (seed, number)."""
@@ -159,22 +159,34 @@ class DialogueDataset:
         return {self.table.key: row[self.table.key], **self.table.pools.values(draw)}
 
     def bytes_trained(self, split: Split, index: int) -> int:
-        """Return the number of trained byte targets."""
+        """Return the bytes of the trained targets."""
         example = self.examples[index]
         targets = example.tokens[1:][example.trained[:-1]]
-        return int((targets < 256).sum())
+        return int(self.writer.tokenizer.byte_lengths()[targets].sum())
 
     def questions(self) -> Iterator[Question]:
         """Yield the question of every dialogue."""
-        for number in self.kept:
-            row, template = self._source(number)
-            prompt: list[int] = []
-            for turn in template.turns:
-                prompt.append(self.tokenizer.specials[turn.speaker])
-                if turn.speaker in self.spec.learn:
-                    break
-                prompt += encode_turn(turn.parts, row, self.tokenizer)
-            yield Question(tuple(prompt), number // len(self.templates), template)
+        for number, example, start in zip(self.kept, self.examples, self.starts, strict=True):
+            row, template = divmod(number, len(self.templates))
+            yield Question(tuple(example.tokens[:start].tolist()), row, self.templates[template])
+
+    def golds(
+        self, questions: Sequence[Question], rows: Sequence[Row] | None = None, toolkit: Toolkit | None = None
+    ) -> list[str]:
+        """Return the right answers to questions, for other values of the rows and other tools if they are given.
+
+        Raises LmcError (LM0704) for an answer that is the reply to a call which a tool does not answer.
+        """
+        values = self.rows if rows is None else rows
+        writer = self.writer if toolkit is None else evolve(self.writer, toolkit=toolkit)
+        asked = [(q.template, values[q.row]) for q in questions if q.template.answer.asks]
+        replies = iter([written.reply for written in writer.write(asked)])
+        return [
+            q.template.answer.render(
+                {**values[q.row], REPLY: next(replies)} if q.template.answer.asks else values[q.row]
+            )
+            for q in questions
+        ]
 
     def describe(self) -> str:
         """Return counts of dialogues, tokens, trained tokens and dropped dialogues."""
@@ -189,8 +201,10 @@ class DialogueDataset:
         return self.rows[row], self.templates[template]
 
 
-def build_dialogues(spec: Dialogues, tokenizer: Tokenizer, root: Path, database: Database) -> DialogueDataset:
-    """Write and tokenise every dialogue.
+def build_dialogues(
+    spec: Dialogues, tokenizer: Tokenizer, root: Path, database: Database, toolkit: Toolkit | None = None
+) -> DialogueDataset:
+    """Write and tokenise every dialogue; `toolkit` answers `{{reply}}`.
 
     Raises LmcError: LM0701, LM0704 and LM0609 for templates, LM0702 and LM0705 for the table, LM0703 for a
     dialogue longer than `seq_len` unless `overflow` drops it, LM0702 if fresh values have no pools.
@@ -201,46 +215,40 @@ def build_dialogues(spec: Dialogues, tokenizer: Tokenizer, root: Path, database:
             Diagnostic("LM0702", f"fresh values need a made table; `{table.name}` is read from a file", None)
         )
     rows = table.rows(spec.count)
-    fields = (table.key, *table.columns)
-    specials = tuple(tokenizer.specials)
-    templates = tuple(read_template(path, specials, fields) for path in expand(spec.templates, root))
-    kept, examples = [], []
-    for number in range(len(rows) * len(templates)):
-        row, template = rows[number // len(templates)], templates[number % len(templates)]
-        example = render(template, row, tokenizer, spec)
-        if len(example.tokens) <= spec.seq_len:
+    templates = _templates(spec, tokenizer, root, (table.key, *table.columns))
+    writer = DialogueWriter(spec, tokenizer, table.key, toolkit, _stale(spec, database, toolkit))
+    kept, examples, starts = [], [], []
+    for number, written in enumerate(writer.write((t, row) for row in rows for t in templates)):
+        if len(written.example.tokens) <= spec.seq_len:
             kept.append(number)
-            examples.append(example)
+            examples.append(written.example)
+            starts.append(written.question)
         elif spec.overflow == "error":
-            raise too_long(template, row[table.key], len(example.tokens), spec.seq_len)
+            name, template = rows[number // len(templates)][table.key], templates[number % len(templates)]
+            raise too_long(template, name, len(written.example.tokens), spec.seq_len)
     if not kept:
         raise LmcError(Diagnostic("LM0703", f"every dialogue is longer than seq_len = {spec.seq_len}", None))
-    return DialogueDataset(spec, tokenizer, table, rows, templates, tuple(kept), tuple(examples))
+    return DialogueDataset(spec, table, rows, templates, writer, tuple(kept), tuple(examples), tuple(starts))
 
 
-def render(template: Template, row: Mapping[str, str], tokenizer: Tokenizer, spec: Dialogues) -> Example:
-    """Return a dialogue's tokens and which of its positions are trained.
-
-    A position is trained when its token belongs to a learned turn, the speaker's id included; its target is the
-    token that follows, whoever speaks it, so the last token of a learned turn chooses the next speaker.
-    """
-    learned = {*spec.learn, *spec.replies_learned}
-    tokens: list[int] = []
-    trained: list[bool] = []
-    for turn in template.turns:
-        said = [tokenizer.specials[turn.speaker], *encode_turn(turn.parts, row, tokenizer)]
-        tokens += said
-        trained += [turn.speaker in learned] * len(said)
-    trained[-1] = False
-    return Example(np.array(tokens, dtype=np.int32), np.array(trained, dtype=np.bool_))
+def _templates(spec: Dialogues, tokenizer: Tokenizer, root: Path, fields: Sequence[str]) -> tuple[Template, ...]:
+    """Read the templates. Raises LmcError: LM0704 also for a `{{reply}}` where replies are written."""
+    templates = tuple(read_template(path, tuple(tokenizer.specials), fields) for path in expand(spec.templates, root))
+    for template in templates:
+        asking = next((turn for turn in template.turns if turn.asks), None)
+        if asking is not None and spec.replies != "tools":
+            line = asking.line_of(asking.parts.index(REPLY))
+            message = "the data do not say that tools are asked for `{{reply}}`"
+            raise wrong_template(template.path, line, message, 'say so beside `templates`: replies = "tools"')
+    return templates
 
 
-def encode_turn(parts: Sequence[str], row: Mapping[str, str], tokenizer: Tokenizer) -> list[int]:
-    """Return a turn's tokens: marked text for what the template says, ordinary text for values."""
-    tokens: list[int] = []
-    for number, part in enumerate(parts):
-        tokens += tokenizer.encode(row[part]) if number % 2 else tokenizer.encode_marked(part)
-    return tokens
+def _stale(spec: Dialogues, database: Database, toolkit: Toolkit | None) -> frozenset[int]:
+    """Return the protocols that ask the store of the rows, if the values of a dialogue are not in it."""
+    if toolkit is None or spec.values != "fresh":
+        return frozenset()
+    tools = enumerate(toolkit.executor.tools)
+    return frozenset(number for number, tool in tools if getattr(tool, "database", None) == database)
 
 
 def too_long(template: Template, name: str, length: int, limit: int) -> LmcError:
@@ -249,9 +257,15 @@ def too_long(template: Template, name: str, length: int, limit: int) -> LmcError
     return LmcError(Diagnostic("LM0703", message, None, help='raise `seq_len`, or set overflow = "drop"'))
 
 
-def build_dataset(spec: Text | Dialogues, tokenizer: Tokenizer, root: Path, database: Database | None) -> Dataset:
-    """Return the data set of a spec; dialogues need their database."""
+def build_dataset(
+    spec: Text | Dialogues,
+    tokenizer: Tokenizer,
+    root: Path,
+    database: Database | None,
+    toolkit: Toolkit | None = None,
+) -> Dataset:
+    """Return the data set of a spec; dialogues need their database, and the tools that their templates ask."""
     if isinstance(spec, Text):
         return build_text(spec, tokenizer, root)
     assert database is not None
-    return build_dialogues(spec, tokenizer, root, database)
+    return build_dialogues(spec, tokenizer, root, database, toolkit)

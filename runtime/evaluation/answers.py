@@ -13,30 +13,33 @@ from typing import Any
 
 from attrs import evolve
 
+from ...spec.diagnostic import LmcError
 from ...spec.evaluation import AnswersEval
 from ..data.dataset import DialogueDataset, Question
-from ..data.sqlite import Database, Row, permuted_store
 from ..generation.engine import Engine, Request, Transcript
 from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
-from ..tools.sql import SqlTool
+from ..stores.base import Database, Row
+from ..stores.permuted import permuted_store
+from ..tools.make import moved
 from .context import EvalContext, EvalResult
 
 
 def evaluate_answers(spec: AnswersEval, model: TransformerModel, context: EvalContext) -> EvalResult:
-    """Return `accuracy`, and with protocols `follows` and `calls`; rows hold every transcript."""
+    """Return `accuracy`, with protocols `calls`, and of a store in a file `follows`; rows hold every transcript."""
     dataset = context.dataset
     if not isinstance(dataset, DialogueDataset):
         raise ValueError("answers need a dialogue data set")
     questions = _chosen(dataset, spec)
     transcripts = _ask(spec, model, context, context.toolkit, questions)
-    gold = [question.gold(dataset.rows[question.row]) for question in questions]
+    gold = dataset.golds(questions)
     right = [_meets(spec, t, g, context) for t, g in zip(transcripts, gold, strict=True)]
     metrics = {"accuracy": sum(right) / len(right)}
     if context.toolkit is not None:
-        metrics["follows"] = _follows(spec, model, context, dataset, questions)
-        answered = [any(call.outcome == "answered" for call in t.calls) for t in transcripts]
-        metrics["calls"] = sum(answered) / len(answered)
+        follows = _follows(spec, model, context, dataset, questions)
+        if follows is not None:
+            metrics["follows"] = follows
+        metrics |= _calls(transcripts, context.toolkit)
     rows = [_row(*item, context) for item in zip(transcripts, gold, right, strict=True)]
     return EvalResult(metrics, rows)
 
@@ -65,27 +68,53 @@ def _follows(
     context: EvalContext,
     dataset: DialogueDataset,
     questions: Sequence[Question],
-) -> float:
+) -> float | None:
+    """Return the share of answers that meet a permuted store; None, and a note, where there can be none."""
     assert context.toolkit is not None
+    assert context.database is not None
     path = context.folder / "permuted.db.tmp"
-    database = permuted_store(dataset.table, dataset.rows, spec.seed, path)
+    database = permuted_store(context.database, dataset.table.name, dataset.rows, spec.seed, path)
+    if database is None:
+        context.note(f"`follows` is left out: no copy of `{dataset.table.source.place}` can be made")
+        return None
     try:
-        rows: list[Row] = database.tables[dataset.table.name].rows(len(dataset.rows))
-        transcripts = _ask(spec, model, context, _rebound(context.toolkit, database), questions)
-        gold = [question.gold(rows[question.row]) for question in questions]
+        rows = database.tables[dataset.table.name].rows(len(dataset.rows))
+        with moved(context.toolkit.executor, context.database, database) as executor:
+            transcripts = _ask(spec, model, context, evolve(context.toolkit, executor=executor), questions)
+        gold = _moved_golds(context, dataset, questions, rows, database)
         right = [_meets(spec, t, g, context) for t, g in zip(transcripts, gold, strict=True)]
+    except LmcError as error:
+        if error.diagnostic.code != "LM0704":
+            raise
+        context.note(f"`follows` is left out: with permuted values, {error.diagnostic.message}")
+        return None
     finally:
         path.unlink(missing_ok=True)
     return sum(right) / len(right)
 
 
-def _rebound(toolkit: Toolkit, database: Database) -> Toolkit:
-    """Return the toolkit with its tools on another database."""
-    protocols = tuple(
-        evolve(protocol, tool=SqlTool(protocol.spec, database.path, frozenset(database.tables)))
-        for protocol in toolkit.protocols
-    )
-    return evolve(toolkit, protocols=protocols)
+def _moved_golds(
+    context: EvalContext,
+    dataset: DialogueDataset,
+    questions: Sequence[Question],
+    rows: Sequence[Row],
+    database: Database,
+) -> list[str]:
+    """Return the right answers for the values of a permuted store, which tools are asked where they give them."""
+    toolkit = dataset.writer.toolkit
+    if toolkit is None or not any(template.answer.asks for template in dataset.templates):
+        return dataset.golds(questions, rows)
+    assert context.database is not None
+    with moved(toolkit.executor, context.database, database) as executor:
+        return dataset.golds(questions, rows, evolve(toolkit, executor=executor))
+
+
+def _calls(transcripts: Sequence[Transcript], toolkit: Toolkit) -> dict[str, float]:
+    """Return the share of dialogues in which a tool answered; of several protocols also by protocol."""
+    answered = [{call.protocol for call in t.calls if call.outcome == "answered"} for t in transcripts]
+    names = [protocol.name for protocol in toolkit.protocols] if len(toolkit.protocols) > 1 else []
+    shares = {f"calls.{name}": sum(name in found for found in answered) / len(answered) for name in names}
+    return {"calls": sum(map(bool, answered)) / len(answered), **shares}
 
 
 def _meets(spec: AnswersEval, transcript: Transcript, gold: str, context: EvalContext) -> bool:
@@ -112,6 +141,7 @@ def _row(transcript: Transcript, gold: str, right: bool, context: EvalContext) -
         "correct": right,
         "stop": transcript.stop,
         "calls": [
-            {"captures": call.captures, "outcome": call.outcome, "reply": call.reply} for call in transcript.calls
+            {"protocol": call.protocol, "captures": call.captures, "outcome": call.outcome, "reply": call.reply}
+            for call in transcript.calls
         ],
     }

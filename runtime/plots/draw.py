@@ -46,7 +46,7 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
                 if line.facet == facet:
                     _draw_line(axis, line, colors[line.label])
             _dress(axis, spec, facet)
-        axes[0][0].set_ylabel(", ".join(y.text for y in spec.y))
+        axes[0][0].set_ylabel(spec.y[0].text if len(spec.y) == 1 else "")
         if not lines:
             axes[0][0].text(0.5, 0.5, "no results yet", ha="center", transform=axes[0][0].transAxes, color="#888888")
         if any(colors):

@@ -14,9 +14,9 @@ from lmc.runtime.data.batch import Example, collate
 from lmc.runtime.data.dataset import DialogueDataset, TextDataset, build_dataset
 from lmc.runtime.data.order import Draw, draws
 from lmc.runtime.data.people import load_pools
-from lmc.runtime.data.sqlite import Database, make_store, open_store, permuted_store
-from lmc.runtime.data.templates import read_template
-from lmc.runtime.data.tokenizer import Tokenizer
+from lmc.runtime.stores.base import Database
+from lmc.runtime.stores.open import make_store, open_store
+from lmc.runtime.tokenizers.base import Tokenizer
 from lmc.spec.data import Dialogues, Split, Text
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.store import People, Sqlite, Table
@@ -58,6 +58,18 @@ def test_rows_are_those_of_the_reference_generator(people: Database) -> None:
             }
         )
     assert people.tables["people"].rows(64) == want
+
+
+def test_made_people_have_the_columns_that_are_asked_for(tmp_path: Path) -> None:
+    table = People(seed=3, columns=("birth_year", "birth_date"))
+    database = make_store(Sqlite(file=FilePath("p.db"), tables={"people": table}), tmp_path, tmp_path)
+    rows = database.tables["people"].rows(50)
+    assert [list(row) for row in rows] == [["name", "birth_year", "birth_date"]] * 50
+    assert all(row["birth_date"].endswith("/" + row["birth_year"]) for row in rows)
+    assert len({row["birth_year"] for row in rows}) > 20
+    for columns in ((), ("birth_year", "birth_year")):
+        with pytest.raises(ValueError, match="different columns"):
+            People(columns=columns)
 
 
 def test_shipped_pools_are_as_large_as_the_published_ones() -> None:
@@ -133,11 +145,12 @@ def test_fresh_values_are_drawn_for_each_dialogue_and_again_the_same(people: Dat
 def test_values_never_become_special_tokens(people: Database, tokenizer: Tokenizer, tmp_path: Path) -> None:
     template = tmp_path / "a.txt"
     template.write_text(TOOL, encoding="utf-8")
-    parsed = read_template(template, tuple(tokenizer.specials), ("name", "occupation"))
-    from lmc.runtime.data.dataset import encode_turn
-
-    tokens = encode_turn(parsed.turns[2].parts, {"occupation": "<|eod|>"}, tokenizer)
-    assert tokens == list(b"<|eod|>")
+    dataset = dialogues(people, tokenizer, "a.txt", tmp_path)
+    (written,) = dataset.writer.write([(dataset.templates[0], {"name": "X", "occupation": "<|eod|>"})])
+    tokens = written.example.tokens.tolist()
+    at = tokens.index(258)
+    assert tokens[at : at + 9] == [258, *b"<|eod|>", 257]
+    assert tokens.count(259) == 1
     assert tokenizer.encode_marked("a<|eod|>") == [97, 259]
     assert tokenizer.encode("<|eod|>") == list(b"<|eod|>")
 
@@ -147,7 +160,7 @@ def test_questions_stop_where_the_model_begins(people: Database, tokenizer: Toke
     questions = list(dataset.questions())
     row = people.tables["people"].rows(1)[0]
     assert tokenizer.decode(questions[0].prompt).endswith(f"{row['name']} born?<|assistant|>")
-    assert questions[0].gold(row) == row["birth_date"] + "."
+    assert dataset.golds(questions)[0] == row["birth_date"] + "."
 
 
 @pytest.mark.parametrize(
@@ -193,15 +206,6 @@ def test_too_few_rows_missing_and_damaged_files_are_told(
     with pytest.raises(LmcError) as caught:
         open_store(spec, tmp_path, tmp_path)
     assert caught.value.diagnostic.code == "LM0702"
-
-
-def test_a_permuted_store_has_the_same_values_in_other_rows(people: Database, tmp_path: Path) -> None:
-    rows = people.tables["people"].rows(20)
-    moved = permuted_store(people.tables["people"], rows, 0, tmp_path / "p.db").tables["people"].rows(20)
-    assert [row["name"] for row in moved] == [row["name"] for row in rows]
-    for column in ("birth_date", "birth_place", "current_address", "occupation"):
-        assert sorted(r[column] for r in moved) == sorted(r[column] for r in rows)
-    assert all(a["birth_date"] != b["birth_date"] for a, b in zip(rows, moved, strict=True))
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32), st.integers(0, 5))
