@@ -23,9 +23,10 @@ demo: $(READY)  ## Train seven small models, answer through SQLite, draw the fig
 	$(BIN)/lmc compile examples/memory.lmspec --with quick
 	$(BIN)/lmc run build/memory-quick
 
-figure: demo  ## Remake the figure of the README
+figure: demo  ## Remake the figures of the documents
 	mkdir -p docs/figures
 	cp out/accuracy.png docs/figures/accuracy.png
+	$(BIN)/lmc show protocol examples/memory.lmspec --svg docs/figures/lookup.svg
 
 test: lint types unit  ## The gate: style, types and every test
 

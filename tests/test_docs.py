@@ -1,13 +1,14 @@
 """What the documents promise: every block compiles, every command exists, every figure is there."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lmc.compiler.cli import parser
+from lmc.compiler.cli import main, parser
 from lmc.compiler.pipeline import compile_spec
 
 ROOT = Path(__file__).parent.parent
@@ -24,8 +25,24 @@ def test_every_block_compiles(page: str, number: int, text: str, tmp_path: Path)
     assert [d.message for d in compiled.diagnostics.items if d.severity == "error"] == []
 
 
+CONSOLE = re.compile(r"^(`{3,})console\n\$ lmc (.*?)^\1$", re.DOTALL | re.MULTILINE)
+SHOWN = [(page.name, text) for page in PAGES for _, text in CONSOLE.findall(page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "text"), SHOWN, ids=[f"{page}-{n}" for n, (page, _) in enumerate(SHOWN)])
+def test_every_shown_command_prints_what_is_shown(
+    page: str, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = text.splitlines(keepends=True)
+    size = next(n for n in range(1, len(lines)) if "".join(lines[:n]).count("'") % 2 == 0)
+    monkeypatch.chdir(ROOT)
+    assert main(shlex.split("".join(lines[:size]))) == 0
+    assert capsys.readouterr().out == "".join(lines[size:])
+
+
 def test_there_are_blocks_to_test() -> None:
     assert len(BLOCKS) >= 5
+    assert SHOWN
 
 
 def test_every_documented_command_exists() -> None:
@@ -52,7 +69,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("command", ["check", "compile", "run", "generate", "why", "explain"])
+@pytest.mark.parametrize("command", ["check", "compile", "run", "generate", "why", "show", "explain"])
 def test_every_command_has_help(command: str) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "lmc.compiler.cli", command, "--help"], capture_output=True, text=True, check=True
