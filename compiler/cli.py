@@ -74,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="seed of sampling")
     command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
     command.add_argument("--device", help="cpu, cuda ... (default: cuda if present)")
+    command = _command(commands, "export", export, "write a trained run for another library")
+    command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
+    command.add_argument("--format", choices=("hf",), default="hf", help="hf: a folder that transformers loads")
+    command.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
     command = _command(commands, "why", why, "where a value comes from")
     _add_spec(command)
     command.add_argument("path", help="BLOCK.path or BLOCK.path@RUN, such as fine.model.width")
@@ -273,6 +278,15 @@ def generate(options: argparse.Namespace) -> int:
             device=options.device,
         )
     )
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """`lmc export`."""
+    from ..runtime.weights.export import export_hf
+
+    for line in export_hf(options.store, options.name, options.output):
+        print(line)
     return 0
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from attrs import Factory, define
 
 from ..spec.diagnostic import Diagnostic, LmcError
+from ..spec.model import HfWeights, Transformer
 from ..spec.plan import Plan, references
 from ..spec.protocol import PythonProtocol
 from ..spec.schema import fields, hints, members
 from ..spec.store import Duckdb, People, Sqlite
 from ..spec.units import FilePath, Glob
 from .store.digest import inputs_digest
+from .weights.files import weight_files
 
 
 def files_of(spec: Any, root: Path) -> list[Path]:
@@ -33,6 +35,8 @@ def files_of(spec: Any, root: Path) -> list[Path]:
             found += [path for item in value.values() if isinstance(item, People) for path in files_of(item, root)]
     if isinstance(spec, PythonProtocol):
         found += module_files(spec.function.partition(":")[0], root)
+    if isinstance(spec, Transformer) and isinstance(spec.weights, HfWeights) and spec.weights.folder is not None:
+        found += weight_files(root / spec.weights.folder)
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ from attrs import frozen
 from attrs.validators import ge, gt, optional
 
 from .schema import option, variant
+from .units import FilePath
 
 
 @variant("mixer", "attention")
@@ -15,13 +16,26 @@ from .schema import option, variant
 class Attention:
     """Grouped-query attention (Ainslie et al. 2023); one kv head per query head unless `kv_heads` says otherwise."""
 
-    heads: int = option("Number of query heads; divides the width.", validator=ge(1))
+    heads: int = option("Number of query heads; divides the width unless `head_dim` is set.", validator=ge(1))
     kv_heads: int = option("Number of key-value heads; divides `heads`.", derived="heads", default=0, validator=ge(0))
+    head_dim: int | None = option(
+        "Channels of a head; none: width / heads.", unit="channels", default=None, validator=optional(ge(1))
+    )
+    bias: Literal["none", "qkv", "all"] = option(
+        "Which projections have a bias: none, those to queries, keys and values, or the one of the output as well.",
+        default="none",
+    )
+
+    def head_size(self, width: int) -> int:
+        """Return the channels of a head."""
+        return self.head_dim or width // self.heads
 
     def num_params(self, width: int) -> int:
-        """Parameters of q, k, v and output projections, without biases."""
-        kv_width = width // self.heads * self.kv_heads
-        return 2 * width * width + 2 * width * kv_width
+        """Parameters of q, k, v and output projections."""
+        size = self.head_size(width)
+        inner, both = size * self.heads, 2 * size * self.kv_heads
+        biases = {"none": 0, "qkv": inner + both, "all": inner + both + width}[self.bias]
+        return width * (2 * inner + both) + biases
 
 
 @variant("mixer", "gated")
@@ -40,7 +54,7 @@ class GatedRecurrence:
 @variant("mlp", "swiglu")
 @frozen(kw_only=True)
 class SwiGLU:
-    """down(silu(gate(x)) * up(x)) without biases (Shazeer 2020, eq. 6)."""
+    """down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6)."""
 
     hidden: int = option(
         "Width between the projections.",
@@ -49,10 +63,11 @@ class SwiGLU:
         default=0,
         validator=ge(0),
     )
+    bias: bool = option("Whether the projections have biases.", default=False)
 
     def num_params(self, width: int) -> int:
         """Parameters of gate, up and down."""
-        return 3 * width * self.hidden
+        return 3 * width * self.hidden + (2 * self.hidden + width if self.bias else 0)
 
 
 @variant("norm", "rms")
@@ -61,6 +76,28 @@ class RMSNorm:
     """Root-mean-square normalisation with a gain (Zhang & Sennrich 2019, eq. 4)."""
 
     eps: float = option("Added to the mean square.", default=1e-5, validator=gt(0.0))
+
+
+@variant("scaling", "linear")
+@frozen(kw_only=True)
+class LinearScaling:
+    """Frequencies divided by `factor` (position interpolation, Chen et al. 2023)."""
+
+    factor: float = option("Divides every frequency.", validator=ge(1.0))
+
+
+@variant("scaling", "llama3")
+@frozen(kw_only=True)
+class Llama3Scaling:
+    """Low frequencies divided by `factor`, high ones kept, those between interpolated (Llama 3.1, 2024).
+
+    A frequency is low if it turns less than `low` times within `original` positions, high if more than `high` times.
+    """
+
+    factor: float = option("Divides the low frequencies.", default=8.0, validator=ge(1.0))
+    low: float = option("Turns below which a frequency is low.", default=1.0, validator=gt(0.0))
+    high: float = option("Turns above which a frequency is high; more than `low`.", default=4.0, validator=gt(0.0))
+    original: int = option("Positions before scaling.", unit="positions", default=8192, validator=ge(1))
 
 
 @variant("positions", "rope")
@@ -73,6 +110,7 @@ class Rope:
         "What a position times a frequency counts; in turns the first pair does not rotate.",
         default="radians",
     )
+    scaling: Llama3Scaling | LinearScaling | None = option("How frequencies reach longer contexts.", default=None)
 
 
 @variant("positions", "nope")
@@ -93,6 +131,23 @@ class InitGPT2:
     """Normal with one sigma; projections into the residual stream divided by sqrt(2 layers) (GPT-2)."""
 
     std: float = option("Standard deviation.", default=0.02, validator=gt(0.0))
+
+
+@variant("weights", "hf")
+@frozen(kw_only=True)
+class HfWeights:
+    """Weights in the layout of Hugging Face: `config.json` and safetensors of a Llama architecture."""
+
+    repo: str | None = option("Repository on the Hugging Face hub.", default=None)
+    revision: str | None = option("Commit, tag or branch of `repo`; none: the newest.", default=None)
+    folder: FilePath | None = option("A folder on disk.", default=None)
+    dtype: Literal["fp32", "bf16", "fp16"] | None = option(
+        "What values are rounded to as they are read, whatever the model computes in; none: not at all.", default=None
+    )
+    new_rows: Literal["mean", "normal"] = option(
+        "Rows of ids beyond the repository's: the `mean` of its rows, or `normal` draws about it with their spread.",
+        default="mean",
+    )
 
 
 @variant("model", "transformer")
@@ -116,6 +171,7 @@ class Transformer:
     positions: Rope | Nope = option("How attention knows positions.", default=Rope())
     tied: bool = option("Whether the head shares the embedding's weights.", default=False)
     init: InitITL | InitGPT2 = option("How weights are drawn.", default=InitITL())
+    weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
 
     @property
     def params(self) -> int | None:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from .data import Dialogues, Text
 from .mesh import Mesh
-from .model import Attention, Rope, Transformer
+from .model import Attention, HfWeights, Llama3Scaling, Rope, Transformer
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
 from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from .train import Train
@@ -37,8 +37,9 @@ class Violation:
 def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
     """Yield the rules that a spec breaks."""
     if isinstance(spec, Transformer):
-        yield from _transformer(spec)
+        yield from _attention(spec)
         yield from _vocabulary(spec, lookup)
+        yield from _weights(spec)
     elif isinstance(spec, ByteTokenizer | TiktokenTokenizer | BpeTokenizer | HfTokenizer):
         yield from _tokenizer(spec)
     elif isinstance(spec, Mesh) and spec.dp * spec.tp != spec.devices:
@@ -56,19 +57,27 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield from _train(spec, lookup)
 
 
-def _transformer(spec: Transformer) -> Iterator[Violation]:
+def _attention(spec: Transformer) -> Iterator[Violation]:
     mixer = spec.mixer
     if not isinstance(mixer, Attention):
         return
-    if spec.width % mixer.heads:
+    if spec.width % mixer.heads and mixer.head_dim is None:
         message = f"{mixer.heads} heads do not divide width {spec.width}"
         yield Violation("LM0401", message, ("mixer.heads", "width"), "choose heads that divide the width")
     elif mixer.kv_heads == 0 or mixer.heads % mixer.kv_heads:
         message = f"{mixer.kv_heads} kv heads do not divide {mixer.heads} heads"
         yield Violation("LM0403", message, ("mixer.kv_heads", "mixer.heads"), "choose kv_heads that divide heads")
-    elif isinstance(spec.positions, Rope) and (spec.width // mixer.heads) % 2:
-        message = f"rope needs an even head size; {spec.width} channels over {mixer.heads} heads give "
-        yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"))
+    elif isinstance(spec.positions, Rope) and mixer.head_size(spec.width) % 2:
+        if mixer.head_dim is None:
+            message = f"rope needs an even head size; {spec.width} channels over {mixer.heads} heads give "
+            yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"))
+        else:
+            yield Violation("LM0405", f"rope needs an even head size, not {mixer.head_dim}", ("mixer.head_dim",))
+    scaling = getattr(spec.positions, "scaling", None)
+    if isinstance(scaling, Llama3Scaling) and scaling.low >= scaling.high:
+        paths = ("positions.scaling.low", "positions.scaling.high")
+        message = f"`low` is {scaling.low:g} and `high` is {scaling.high:g}; `high` must be more"
+        yield Violation("LM0303", message, paths, "Llama 3 has low = 1, high = 4")
 
 
 def _vocabulary(spec: Transformer, lookup: Lookup) -> Iterator[Violation]:
@@ -79,6 +88,18 @@ def _vocabulary(spec: Transformer, lookup: Lookup) -> Iterator[Violation]:
     message = missing_ids(spec.vocab, lookup(spec.tokenizer).vocab)
     if message:
         yield Violation("LM0406", message, ("vocab", "tokenizer"), "drop `vocab` to have it derived")
+
+
+def _weights(spec: Transformer) -> Iterator[Violation]:
+    weights = spec.weights
+    if isinstance(weights, HfWeights):
+        paths = ("weights.folder", "weights.repo")
+        if (weights.folder is None) == (weights.repo is None):
+            what = "both `folder` and `repo` are set" if weights.repo else "neither `folder` nor `repo` is set"
+            yield Violation("LM0309", what, paths, "set exactly one of folder and repo")
+        elif weights.folder is not None and weights.revision is not None:
+            message = "`revision` is of a `repo`; a folder has none"
+            yield Violation("LM0309", message, ("weights.revision",), "drop `revision`")
 
 
 def missing_ids(vocab: int | None, needed: int | None) -> str:

@@ -35,6 +35,7 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
     "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
     "mlp": frozenset({"gelu", "identity"}),
     "positions": frozenset({"learned", "alibi"}),
+    "scaling": frozenset({"dynamic", "yarn", "longrope"}),
     "optim": frozenset({"sgd", "muon"}),
     "schedule": frozenset({"wsd", "linear", "inverse_sqrt"}),
     "init": frozenset({"mup", "llama", "checkpoint"}),
@@ -47,7 +48,6 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
     "train": frozenset({"stage", "stop", "init", "precision", "remat", "limits", "secrets", "epochs", "ema"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
-    "model": frozenset({"weights"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),
     "plot": frozenset({"checkpoint"}),

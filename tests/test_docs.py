@@ -69,7 +69,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("command", ["check", "compile", "run", "generate", "why", "show", "explain"])
+@pytest.mark.parametrize("command", ["check", "compile", "run", "generate", "export", "why", "show", "explain"])
 def test_every_command_has_help(command: str) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "lmc.compiler.cli", command, "--help"], capture_output=True, text=True, check=True

@@ -116,6 +116,7 @@ _TABLE = (
     ("LM0612", "a delimiter is a special token", "`open` and `close` match text unless `match` says otherwise."),
     ("LM0613", "an automaton is too large", "Lower the bounds of repetitions."),
     ("LM0614", "an allowed value cannot be asked for", "The capture that an allow list limits must match its values."),
+    ("LM0616", "a call can never be well formed", "Some text of `open`, `body` and `close` must read as a whole call."),
 )
 _RUN_TIME = (
     (
@@ -145,6 +146,25 @@ _RUN_TIME = (
         "a role may do too much",
         "Statements that a model writes run as a role that can only read.",
         "the `url` of a store names a superuser",
+    ),
+    (
+        "LM0713",
+        "weights do not fit the model",
+        "The model must have the options, names and shapes of the folder that it starts from.",
+        "`layers` of the model is not that of the repository",
+    ),
+    (
+        "LM0714",
+        "weights of an architecture that is not supported",
+        "Llama, and Mistral and Qwen2 where they compute the same, can be read.",
+        "`config.json` names another architecture",
+    ),
+    ("LM0715", "weights cannot be loaded", "They are neither cached nor to be had from the net.", "no connection"),
+    (
+        "LM0716",
+        "a model cannot be exported",
+        "The other library has no architecture that computes the same.",
+        "`lmc export --format hf` of a gated recurrence",
     ),
     ("LM0801", "a plan is damaged", "Compile it again.", "plan.jsonl was cut"),
     ("LM0802", "a plan of another version", "Compile it again.", "the plan was made by another version of lmc"),

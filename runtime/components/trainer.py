@@ -85,6 +85,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             observers=observers,
             execution=folder.execution or session.execution,
             keep=folder.set_execution,
+            start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
             report=report,
             warn=lambda text: session.say("note", self.node.id, text=text),
@@ -102,6 +103,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             folder=folder.path,
             observers=observers,
             execution=folder.execution,
+            start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
         )
         train(job)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ...spec.model import Attention as AttentionSpec
 from ...spec.model import Nope as NopeSpec
 from ...spec.model import Rope as RopeSpec
-from ..registry import builds
+from ..registry import BUILDERS, builds
+from . import scaling as _scaling  # noqa: F401  (registers its builders)
 from .cache import KVCache, ModelCache
 from .layers import Linear
 from .layout import SequenceLayout
@@ -34,7 +35,10 @@ class Rope(nn.Module):
         """Recompute the frequencies, float64[E / 2]."""
         scale = 2 * math.pi if self.spec.unit == "turns" else 1.0
         exponents = torch.arange(0, self.size, 2, dtype=torch.float64) / self.size
-        self.frequencies = (scale * self.spec.theta**-exponents).to(self.frequencies.device)
+        frequencies = scale * self.spec.theta**-exponents
+        if self.spec.scaling is not None:
+            frequencies = BUILDERS[type(self.spec.scaling)](self.spec.scaling, frequencies)
+        self.frequencies = frequencies.to(self.frequencies.device)
 
     def tables(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return cosine and sine, float[B, 1, T, E], of int64[B, T] positions; angles are taken in float64."""
@@ -58,11 +62,12 @@ class Attention(nn.Module):
 
     def __init__(self, spec: AttentionSpec, width: int) -> None:
         super().__init__()
-        self.heads, self.kv_heads, self.size = spec.heads, spec.kv_heads, width // spec.heads
-        self.q = Linear(width, width)
-        self.k = Linear(width, spec.kv_heads * self.size)
-        self.v = Linear(width, spec.kv_heads * self.size)
-        self.o = Linear(width, width)
+        self.heads, self.kv_heads, self.size = spec.heads, spec.kv_heads, spec.head_size(width)
+        inner, bias = self.heads * self.size, spec.bias != "none"
+        self.q = Linear(width, inner, bias=bias)
+        self.k = Linear(width, spec.kv_heads * self.size, bias=bias)
+        self.v = Linear(width, spec.kv_heads * self.size, bias=bias)
+        self.o = Linear(inner, width, bias=spec.bias == "all")
 
     def new_cache(self, rows: int, capacity: int) -> KVCache:
         """Return an empty cache on the weights' device."""
@@ -71,7 +76,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Context, cache: KVCache | None = None) -> Tensor:
         """Mix float[B, T, D] along T; with a cache, keys and values of its rows come first and the new are appended."""
-        rows, slots, width = x.shape
+        rows, slots, _ = x.shape
         q = self.q(x).view(rows, slots, -1, self.size).transpose(1, 2)
         k = self.k(x).view(rows, slots, -1, self.size).transpose(1, 2)
         v = self.v(x).view(rows, slots, -1, self.size).transpose(1, 2)
@@ -84,7 +89,7 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=context.mask, is_causal=context.mask is None, enable_gqa=self.heads != self.kv_heads
         )
-        return self.o(mixed.transpose(1, 2).reshape(rows, slots, width))  # type: ignore[no-any-return]
+        return self.o(mixed.transpose(1, 2).reshape(rows, slots, -1))  # type: ignore[no-any-return]
 
 
 class Context:

@@ -13,16 +13,18 @@ from .init import draw_normal
 
 
 class Linear(nn.Linear):
-    """A linear map without bias, float[..., N] -> float[..., M], that knows how it is drawn."""
+    """A linear map, float[..., N] -> float[..., M], that knows how it is drawn."""
 
-    def __init__(self, fan_in: int, fan_out: int) -> None:
-        super().__init__(fan_in, fan_out, bias=False)
+    def __init__(self, fan_in: int, fan_out: int, *, bias: bool = False) -> None:
+        super().__init__(fan_in, fan_out, bias=bias)
         self.std = fan_in**-0.5
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the weight, normal cut at 3 sigma."""
+        """Draw the weight, normal cut at 3 sigma; set the bias to zero."""
         if hasattr(self, "std"):
             draw_normal(self.weight, self.std, generator)
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
 
 
 class Embedding(nn.Embedding):
@@ -61,9 +63,9 @@ class SwiGLU(nn.Module):
 
     def __init__(self, spec: SwiGLUSpec, width: int) -> None:
         super().__init__()
-        self.gate = Linear(width, spec.hidden)
-        self.up = Linear(width, spec.hidden)
-        self.down = Linear(spec.hidden, width)
+        self.gate = Linear(width, spec.hidden, bias=spec.bias)
+        self.up = Linear(width, spec.hidden, bias=spec.bias)
+        self.down = Linear(spec.hidden, width, bias=spec.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float[..., D] to float[..., D]."""

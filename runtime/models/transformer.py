@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...spec.model import Attention as AttentionSpec
 from ...spec.model import InitGPT2, InitITL
 from ...spec.model import Rope as RopeSpec
 from ...spec.model import Transformer as TransformerSpec
@@ -47,8 +48,9 @@ class TransformerModel(nn.Module):
         self.spec = spec
         self.embed = Embedding(spec.num_ids(), spec.width)
         self.embed_site = Site()
-        attends = isinstance(spec.positions, RopeSpec) and hasattr(spec.mixer, "heads")
-        self.rope = Rope(spec.positions, spec.width // spec.mixer.heads) if attends else None  # type: ignore[arg-type,union-attr]
+        self.rope: Rope | None = None
+        if isinstance(spec.positions, RopeSpec) and isinstance(spec.mixer, AttentionSpec):
+            self.rope = Rope(spec.positions, spec.mixer.head_size(spec.width))
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = RMSNorm(spec.norm, spec.width)
         self.unembed = Linear(spec.width, spec.num_ids())

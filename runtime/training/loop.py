@@ -59,6 +59,7 @@ class TrainJob:
     Attributes:
         folder: where records and checkpoints go; a job with the same folder resumes.
         execution: the record of an earlier start, or None at the first; `keep` receives the resolved one.
+        start: given the model of drawn weights before the first step, but not where the training resumes.
         stop: asked after every step. report: receives records. warn: receives sentences.
     """
 
@@ -70,6 +71,7 @@ class TrainJob:
     observers: Sequence[Observer] = ()
     execution: Execution | None = None
     keep: Callable[[Execution], None] = lambda execution: None
+    start: Callable[[TransformerModel], None] = lambda model: None
     stop: Callable[[], bool] = lambda: False
     report: Callable[[TrainRecord], None] = lambda record: None
     warn: Callable[[str], None] = lambda text: None
@@ -129,6 +131,7 @@ def _resume(job: TrainJob, model: TransformerModel, optimizer: torch.optim.Optim
     step = checkpoint.latest(job.folder / CHECKPOINTS, job.warn)
     if step is None:
         cut_records(job.folder / RECORDS, 0)
+        job.start(model)
         return Progress()
     extra = checkpoint.load(job.folder / CHECKPOINTS / f"step-{step}", model, optimizer)
     cut_records(job.folder / RECORDS, step)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lmc.runtime.data.dataset import DialogueDataset, build_dialogues
 from lmc.runtime.generation.toolkit import Toolkit
+from lmc.runtime.models.cache import ModelCache
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.stores.base import Database, Row
 from lmc.runtime.tokenizers.base import Tokenizer
@@ -34,20 +34,21 @@ def row_of(people: Database, number: int = 0) -> Row:
 
 
 class Reciter(TransformerModel):
-    """A real model whose head is replaced: it says the token that a text has where it is."""
+    """A real model whose head is replaced: it says the token that a text has where the cache ends. One lane only."""
+
+    cache: ModelCache
 
     def __init__(self, text: list[int], vocab: int) -> None:
         mixer, mlp = Attention(heads=1, kv_heads=1), SwiGLU(hidden=2)
         super().__init__(Transformer(vocab=vocab, layers=1, width=2, mixer=mixer, mlp=mlp))
-        self.text, self.at, self.vocab = text, 0, vocab
+        self.text, self.vocab = text, vocab
         self.init_weights(0)
 
-    def hidden(self, tokens: torch.Tensor, layout: Any, cache: Any = None) -> torch.Tensor:
-        found = super().hidden(tokens, layout, cache)
-        self.at = int(cache.lengths[0])
-        return found
+    def new_cache(self, rows: int, capacity: int) -> ModelCache:
+        self.cache = super().new_cache(rows, capacity)
+        return self.cache
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(*hidden.shape[:-1], self.vocab)
-        logits[..., self.text[min(self.at, len(self.text) - 1)]] = 1.0
+        logits[..., self.text[min(int(self.cache.lengths[0]), len(self.text) - 1)]] = 1.0
         return logits
