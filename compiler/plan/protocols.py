@@ -84,6 +84,7 @@ def source_of(world: World, cell: Cell) -> ProtocolSource:
         match=spec.call.match,
         longest=spec.call.overlap == "longest",
         constrained=spec.constrain == "inside",
+        allow_spans={name: setting.span for name, setting in cell.maps.get("allow", {}).items()},
     )
 
 

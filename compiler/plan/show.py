@@ -15,7 +15,8 @@ from .protocols import compile_together
 def shown_protocols(builder: PlanBuilder, names: Sequence[str], tokenizer: str | None) -> tuple[Automata, Any]:
     """Return the automata of the named protocols spoken together, all of the file if none is named, and a tokenizer.
 
-    Raises LmcError (LM0807) for unknown names, and where several tokenizers are declared and none is named.
+    Raises LmcError: LM0807 for unknown names, and where several tokenizers are declared and none is named; LM06 where
+    these protocols cannot be spoken together, or not with this tokenizer.
     """
     protocols = _named(builder, "protocol", names)
     if not protocols:
@@ -26,8 +27,10 @@ def shown_protocols(builder: PlanBuilder, names: Sequence[str], tokenizer: str |
         raise _unknown("say whose special tokens: --tokenizer NAME", f"tokenizers of the file are {listed}")
     world = builder.null
     spec = world.spec(world.instance(declared[0]))
+    before = len(builder.diagnostics.items)
     automata = compile_together(builder, world, [world.instance(decl) for decl in protocols], spec.specials)
-    assert automata is not None, "the file was checked"
+    if automata is None:
+        raise LmcError(builder.diagnostics.items[before])
     return automata, spec
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
 
 from ...spec.diagnostic import Diagnostics, Label
 from ...spec.protocol import PARAMETER, SPLICE
+from ..syntax.tree import String
 from .dfa import begins, determinise, meetings
 from .monitor import Delimiter
-from .nfa import Nfa, build_nfa
+from .nfa import TooLarge, build_nfa, matches
 from .pattern import Pattern
-from .trees import groups
+from .trees import groups, named_body
 
 if TYPE_CHECKING:
     from .compile import ProtocolSource
@@ -24,9 +27,9 @@ def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnost
     if handover is not None and protocol.match != "text" and handover.value not in specials:
         message = f"`{handover.value}` is no special token of the tokenizer"
         diagnostics.error("LM0609", handover.span, message, help=f"declared are {declared}")
-    spelt = [
-        literal for literal in (protocol.open, protocol.close) if literal.prefix != "re" and literal.value in specials
-    ]
+    elif handover is not None and not handover.value:
+        diagnostics.error("LM0601", handover.span, "a delimiter cannot be empty")
+    spelt = [lit for lit in (protocol.open, protocol.close) if lit.prefix != "re" and lit.value in specials]
     for literal in spelt if protocol.match is None else ():
         diagnostics.error(
             "LM0612",
@@ -34,6 +37,16 @@ def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnost
             f"`{literal.value}` is a special token; `open` and `close` match text",
             help='say which is meant: match = "special" (the token), "text" (its spelling) or "both"',
         )
+    for literal in (protocol.open, protocol.close) if protocol.match != "text" else ():
+        written = literal.value.replace("\\", "") if literal.prefix == "re" else literal.value
+        inside = next((spelling for spelling in specials if spelling in written), None)
+        if inside is not None and literal not in spelt:
+            diagnostics.error(
+                "LM0612",
+                literal.span,
+                f"`{inside}` is a special token; a delimiter is one special token, or text",
+                help='make it the token alone with match = "special", or say match = "text" for its spelling',
+            )
     if protocol.match in ("special", "both") and not spelt and (handover is None or handover.value not in specials):
         diagnostics.error(
             "LM0612",
@@ -67,8 +80,9 @@ def check_allowed(
     protocol: ProtocolSource, body: Pattern | None, names: Sequence[str], diagnostics: Diagnostics
 ) -> None:
     """Record allow lists of no capture, and allowed values that their capture can never be."""
-    span = (protocol.body or protocol.open).span
+    body = named_body(body, names)
     for name, values in protocol.allow.items():
+        span = protocol.allow_spans.get(name, (protocol.body or protocol.open).span)
         if name not in (names or ("body",)):
             message = f"`allow` lists `{name}`, which is no capture of `body`"
             diagnostics.error("LM0611", span, message, help=f"captures are {', '.join(names) or 'body'}")
@@ -81,38 +95,80 @@ def check_allowed(
                 diagnostics.error("LM0614", span, message, help="widen the capture, or shorten the allow list")
 
 
-def matches(nfa: Nfa, text: bytes) -> bool:
-    """Whether an NFA matches the whole of `text`."""
-    states = {nfa.start}
-    for byte in text:
-        states = {target for s in states for low, high, target, _ in nfa.edges[s] if low <= byte <= high}
-    return not states.isdisjoint(nfa.final)
+@frozen
+class Text:
+    """A text that free text is searched for: an `open`, or a hand-over.
+
+    Attributes:
+        source: the protocol that it belongs to. what: `open` or `handover`. close: how the call behind an `open` ends.
+    """
+
+    source: ProtocolSource
+    what: Literal["open", "handover"]
+    delimiter: Delimiter
+    close: Delimiter
+
+    @property
+    def literal(self) -> String:
+        """Where it was written."""
+        found = self.source.open if self.what == "open" else self.source.handover
+        assert found is not None
+        return found
 
 
-def check_opens(
-    protocols: Sequence[tuple[ProtocolSource, Delimiter]], classes: tuple[int, ...], diagnostics: Diagnostics
-) -> None:
-    """Record an `open` that ends before another could: that other one would never be read."""
-    for first, one in protocols:
-        for second, two in protocols:
-            same = one.special is not None and one.special == two.special
-            if first is not second and (same or _hides(first, one, two, classes)):
+def check_searched(texts: Sequence[Text], classes: tuple[int, ...], diagnostics: Diagnostics) -> None:
+    """Record an `open` or hand-over that is complete before another could be: that other one would never be read."""
+    for first in texts:
+        for second in texts:
+            one, two = first.delimiter, second.delimiter
+            same = first.what == second.what == "open" and one.special is not None and one.special == two.special
+            shared = first.what == second.what == "handover" and one.literal == two.literal
+            try:
+                hidden = first is not second and not shared and (same or _hides(first, second, classes))
+            except TooLarge:
+                diagnostics.error("LM0613", first.literal.span, "the pattern needs too many states")
+                continue
+            if hidden:
                 diagnostics.error(
                     "LM0608",
-                    first.open.span,
-                    f"the `open` of `{first.name}` ends inside the `open` of `{second.name}`",
-                    labels=(Label(second.open.span, "this one could never be read"),),
-                    help='say overlap = "longest" beside the shorter one to prefer the longer, or change one of them',
+                    first.literal.span,
+                    f"the {_named(first)} ends inside the {_named(second)}",
+                    labels=(Label(second.literal.span, "this one could never be read"),),
+                    help=LONGEST if first.what == second.what == "open" else "change one of them",
                 )
 
 
-def _hides(first: ProtocolSource, one: Delimiter, two: Delimiter, classes: tuple[int, ...]) -> bool:
-    """Whether the text of one `open` is complete before, or exactly as, that of another."""
+LONGEST = 'say overlap = "longest" beside the shorter one to prefer the longer, or change one of them'
+
+
+def _named(text: Text) -> str:
+    return f"{'`open`' if text.what == 'open' else 'hand-over'} of `{text.source.name}`"
+
+
+def _hides(first: Text, second: Text, classes: tuple[int, ...]) -> bool:
+    """Whether one text is complete before, or exactly as, another."""
+    one, two = first.delimiter, second.delimiter
     if one.text is None or two.text is None:
         return False
-    literal = one.literal is not None and two.literal is not None and one.literal != two.literal
-    if first.longest and literal:
+    if first.source.longest and first.what == second.what == "open" and _is_longer(first, two, classes):
         return False
     reader = determinise(two.text, classes)
     found = meetings(reader, determinise(one.text, classes, search=True))
     return begins(determinise(one.text, classes), reader) or any(state not in reader.final for state in found)
+
+
+def _is_longer(first: Text, two: Delimiter, classes: tuple[int, ...]) -> bool:
+    """Whether an `open` goes on where a shorter one ends, and is complete before a call of the shorter one is."""
+    one = first.delimiter
+    if one.literal is None or two.literal is None:
+        return False
+    if one.literal == two.literal or not two.literal.startswith(one.literal):
+        return False
+    if first.close.text is None:
+        return True
+    search, state = determinise(first.close.text, classes, search=True), 0
+    for byte in two.literal[len(one.literal) : -1]:
+        state = search.rows[state].get(classes[byte], 0)
+        if state in search.final:
+            return False
+    return True

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from ...spec.automaton import Automata, Slot, SpokenProtocol
 from ...spec.diagnostic import Diagnostics
 from ...spec.span import Span
 from ..syntax.tree import String
-from .checks import check_allowed, check_delimiters, check_opens, check_template
+from .checks import Text, check_allowed, check_delimiters, check_searched, check_template
 from .dfa import byte_classes, determinise
-from .monitor import CompiledProtocol, Delimiter, build_monitor
+from .monitor import CompiledProtocol, Delimiter, build_monitor, can_be_called
 from .nfa import ANY_TEXT, Nfa, TooLarge, build_nfa
-from .pattern import Pattern, parse_pattern
+from .pattern import Alternate, Pattern, parse_pattern
 from .tagged import Ambiguous, CallAutomaton, CallNfa, determinise_call, goes_on_behind, join
-from .trees import groups, limited, sizes
+from .trees import groups, limited, named_body, sizes, text_pattern
 
 HOME = 2
 """The first register of a capture."""
@@ -36,7 +36,7 @@ class ProtocolSource:
         match: how delimiters that spell a special token are matched. longest: whether a longer `open` wins.
         template: what captures are filled into, with `:name` and `{splice}`; None if there is nothing to fill.
         allow: by capture, the values it may take, or "read_only". constrained: whether sampling keeps to the pattern.
-        span: the block, for what has no better place.
+        span: the block, for what has no better place. allow_spans: where the lists of `allow` are.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ProtocolSource:
     match: Literal["text", "special", "both"] | None = None
     longest: bool = False
     constrained: bool = False
+    allow_spans: Mapping[str, Span] = Factory(dict)
 
 
 @frozen
@@ -67,11 +68,19 @@ class _Parts:
 
     @property
     def nfas(self) -> list[Nfa]:
+        """Everything that the monitor reads."""
         texts = [self.open.text, self.close.text, self.handover.text if self.handover else None]
         return [*(nfa for nfa in texts if nfa is not None), self.call.nfa, *([self.strict.nfa] if self.strict else [])]
 
     @property
+    def texts(self) -> list[Text]:
+        """What free text is searched for."""
+        found = [Text(self.source, "open", self.open, self.close)]
+        return found if self.handover is None else [*found, Text(self.source, "handover", self.handover, self.close)]
+
+    @property
     def num_home(self) -> int:
+        """Registers that belong to captures and to the body as a whole."""
         return HOME + 2 * len(self.names)
 
 
@@ -85,7 +94,7 @@ def compile_protocols(
     if len(diagnostics.items) > before or len(found) < len(parts):
         return None
     classes = byte_classes(nfa for part in found for nfa in part.nfas)
-    check_opens([(part.source, part.open) for part in found], classes, diagnostics)
+    check_searched([text for part in found for text in part.texts], classes, diagnostics)
     compiled = [_protocol(part, classes, diagnostics) for part in found]
     ready = [protocol for protocol in compiled if protocol is not None]
     if len(diagnostics.items) > before or len(ready) < len(compiled):
@@ -97,7 +106,19 @@ def compile_protocols(
     except TooLarge:
         diagnostics.error("LM0613", protocols[0].span, "the protocols' automaton has too many states")
         return None
+    for number, part in enumerate(found):
+        if not can_be_called(monitor, number):
+            _never(part.source, diagnostics)
+    if len(diagnostics.items) > before:
+        return None
     return Automata(tuple(_spoken(part) for part in found), monitor)
+
+
+def _never(protocol: ProtocolSource, diagnostics: Diagnostics) -> None:
+    span = (protocol.body or protocol.open).span
+    message = f"no call of `{protocol.name}` can ever be well formed"
+    help = "the first `close` ends a call before its body is complete, or nothing that the body matches is allowed"
+    diagnostics.error("LM0616", span, message, help=help)
 
 
 def _registers(call: CallAutomaton) -> int:
@@ -156,11 +177,14 @@ def _calls(
 ) -> tuple[CallNfa, CallNfa | None]:
     back = close_sizes[0] if close_sizes[0] == close_sizes[1] else None
     by_special = close.special is not None
-    call = join(ANY_TEXT if body is None else build_nfa(body, registers), close.text, back, by_special)
+    whole = not registers
+    call = join(ANY_TEXT if body is None else build_nfa(body, registers), close.text, back, by_special, whole)
     lists = {name: values for name, values in protocol.allow.items() if values != "read_only"}
-    if not protocol.constrained or body is None or not lists:
+    if not protocol.constrained or not lists:
         return call, None
-    return call, join(build_nfa(limited(body, lists)), close.text, back, by_special)
+    named = named_body(body, tuple(registers))
+    strict = limited(named, lists) if named is not None else Alternate(tuple(map(text_pattern, lists["body"])))
+    return call, join(build_nfa(strict), close.text, back, by_special, whole)
 
 
 def _delimiter(

@@ -143,7 +143,7 @@ class _Builder:
         opened, handed = self._completed(reached)
         pending = self.protocols[key.pending] if key.pending >= 0 else None
         if pending is not None and key.pending in handed:
-            return self._hand_over(key)
+            return self._hand_over(key, key.expected >= 0)
         if opened:
             best = max(opened, key=lambda p: self.protocols[p].open.length)
             found, effect = self._opened(best)
@@ -243,14 +243,14 @@ class _Builder:
         legal = not protocol.constrained or (accepted and strictly)
         return key, Effect(tuple(events), _compose(before, last) if accepted else ()), legal
 
-    def _hand_over(self, key: Key) -> Move:
+    def _hand_over(self, key: Key, at_once: bool) -> Move:
         kind: EventKind = "handover" if key.accepted else "malformed"
-        legal = (key.accepted and key.expected >= 0) or not self.protocols[key.pending].constrained
+        legal = (key.accepted and at_once) or not self.protocols[key.pending].constrained
         return self.free(), Effect((Event(kind, key.pending),)), legal
 
     def _on_special(self, key: Key, special: str | None) -> Move:
         if key.pending >= 0 and special is not None and _special(self.protocols[key.pending].handover) == special:
-            return self._hand_over(key)
+            return self._hand_over(key, key.expected == 0)
         p = key.protocol
         tentative: tuple[Event, ...] = ()
         if key.rivals:
@@ -318,3 +318,16 @@ def build_monitor(protocols: Sequence[CompiledProtocol], classes: tuple[int, ...
         found.fired.append(own)
         found.bound.append(builder.is_bound(key))
     return minimal(found, tuple(effects), num_registers)
+
+
+def can_be_called(monitor: ByteAutomaton, protocol: int) -> bool:
+    """Whether a well-formed call of a protocol can be read, and where it is constrained, be sampled."""
+    opened, ended = False, False
+    for state, moves in enumerate(monitor.moves):
+        for symbol, effect in moves:
+            target = monitor.table[state][symbol]
+            legal = monitor.live[state] and monitor.live[target] and monitor.legal[effect]
+            for event in monitor.effects[effect].events if legal else ():
+                opened |= event == Event("open", protocol, event.back)
+                ended |= event == Event("handover", protocol)
+    return opened and ended

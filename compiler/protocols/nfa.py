@@ -77,6 +77,14 @@ def build_nfa(pattern: Pattern, registers: Mapping[str, int] | None = None) -> N
     return _without_empty_moves(draft, start, end)
 
 
+def matches(nfa: Nfa, text: bytes) -> bool:
+    """Whether an NFA matches the whole of `text`."""
+    states = {nfa.start}
+    for byte in text:
+        states = {target for s in states for low, high, target, _ in nfa.edges[s] if low <= byte <= high}
+    return not states.isdisjoint(nfa.final)
+
+
 def _add(draft: _Draft, pattern: Pattern, start: int) -> int:
     """Add a pattern that begins in `start`; return the state in which it ends."""
     if isinstance(pattern, Chars):

@@ -8,6 +8,7 @@ Not here: automata.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,10 @@ REFUSED = {
     "BACKREF": ("LM0602", "back-reference", "an automaton has no memory of what it read; write the alternatives"),
     "ANCHOR": ("LM0605", "anchor", "a pattern already covers the whole text between its neighbours; drop it"),
 }
+MOST_DIGITS, MOST_GROUPS = 6, 100
+SURROGATES = range(0xD800, 0xE000)
+MEMBER = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[pP](\{[A-Za-z]*\}|[A-Za-z])|[^xupP])", re.DOTALL)
+"""An escape in a class."""
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 DIGIT: tuple[Range, ...] = ((48, 57),)
 WORD: tuple[Range, ...] = ((48, 57), (65, 90), (95, 95), (97, 122))
@@ -78,13 +83,19 @@ def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
     """Return the pattern of a literal, or None after recording what is wrong with it."""
     if literal.prefix != "re":
         return Concat(tuple(Chars(((ord(c), ord(c)),)) for c in literal.value))
+    if literal.value.count("(") > MOST_GROUPS:
+        diagnostics.error("LM0601", literal.span, f"a pattern has at most {MOST_GROUPS} groups")
+        return None
     try:
         parsed = _parser().parse(literal.value)
     except UnexpectedInput as error:
         ended = getattr(getattr(error, "token", None), "type", "") == "$END"
         at = len(literal.value) if ended or error.pos_in_stream is None else error.pos_in_stream
-        what = f"`{literal.value[at]}` cannot stand here" if at < len(literal.value) else "the pattern ends too early"
-        diagnostics.error("LM0601", inside(literal, at, at + 1), f"{what} in a pattern", help="escape it with \\")
+        if at < len(literal.value):
+            what, help = f"`{literal.value[at]}` cannot stand here in a pattern", "escape it with \\"
+        else:
+            what, help = "the pattern ends too early", "something that was opened is not closed"
+        diagnostics.error("LM0601", inside(literal, at, at + 1), what, help=help)
         return None
     refused = list(parsed.scan_values(lambda value: isinstance(value, Token) and value.type in REFUSED))
     for token in refused:
@@ -94,6 +105,7 @@ def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
     if refused:
         return None
     try:
+        _check_names(parsed)
         return _build(parsed)
     except _Wrong as wrong:
         diagnostics.error("LM0601", inside(literal, *wrong.at), str(wrong))
@@ -115,6 +127,19 @@ class _Wrong(Exception):
         self.at = (token.start_pos or 0, token.end_pos or 0)
 
 
+def _check_names(parsed: Tree[Token]) -> None:
+    names: set[str] = set()
+    for opening in parsed.scan_values(lambda value: isinstance(value, Token) and value.type == "CAPTURE"):
+        name = _captured(opening)
+        if name in names:
+            raise _Wrong(opening, f"two groups are called `{name}`")
+        names.add(name)
+
+
+def _captured(opening: Token) -> str:
+    return opening[opening.index("<") + 1 : -1]
+
+
 @cache
 def _parser() -> Lark:
     return load_parser("pattern", maybe_placeholders=False)
@@ -133,7 +158,7 @@ def _build(node: Tree[Token], any_case: bool = False) -> Pattern:
         return _repeat(_build(_tree(children[0]), any_case), _token(_tree(children[1]).children[0]))
     if kind == "capture":
         opening = _token(children[0])
-        return Capture(opening[opening.index("<") + 1 : -1], _build(_tree(children[1]), any_case))
+        return Capture(_captured(opening), _build(_tree(children[1]), any_case))
     if kind == "dot":
         return Chars(complement(((10, 10),)))
     token = _token(children[0])
@@ -157,6 +182,8 @@ def _repeat(item: Pattern, quantifier: Token) -> Repeat:
     if quantifier in ("*", "+", "?"):
         return Repeat(item, int(quantifier == "+"), 1 if quantifier == "?" else None)
     low, _, high = quantifier[1:-1].partition(",")
+    if max(len(low), len(high)) > MOST_DIGITS:
+        raise _Wrong(quantifier, f"`{quantifier[:12]}...` repeats too often")
     bounds = int(low), (int(high) if high else None) if "," in quantifier else int(low)
     if bounds[1] is not None and bounds[1] < bounds[0]:
         raise _Wrong(quantifier, f"`{quantifier}` repeats at most fewer times than at least")
@@ -168,10 +195,12 @@ def _escape(text: str, token: Token) -> tuple[Range, ...]:
     if letter in "pP" and len(text) > 2:
         found = category(text[2:].strip("{}"))
         if not found:
-            raise _Wrong(token, f"`{text}` names no general category of Unicode, such as L, Lu or Nd")
+            raise _Wrong(token, f"`{text}` names no general category that patterns know, such as L, Lu or Nd")
         return found if letter == "p" else complement(found)
     if letter in "xu" and len(text) > 2:
         code = int(text[2:], 16)
+        if code in SURROGATES:
+            raise _Wrong(token, f"`{text}` is half of a character")
         return ((code, code),)
     if letter in CLASSES:
         return CLASSES[letter]
@@ -199,6 +228,8 @@ def _char_class(token: Token, any_case: bool) -> tuple[Range, ...]:
         else:
             ranges += low
     merged = both_cases(merge(ranges)) if any_case else merge(ranges)
+    if not body:
+        raise _Wrong(token, "the class is empty; write `\\]` for the bracket")
     found = complement(merged) if negated else merged
     if not found:
         raise _Wrong(token, "no character is in this class")
@@ -208,7 +239,7 @@ def _char_class(token: Token, any_case: bool) -> tuple[Range, ...]:
 def _member(body: str, at: int, token: Token) -> tuple[tuple[Range, ...], int]:
     if body[at] != "\\":
         return ((ord(body[at]), ord(body[at])),), at + 1
-    width = {"x": 4, "u": 6, "p": 3, "P": 3}.get(body[at + 1], 2)
-    if width == 3 and body[at + 2 : at + 3] == "{":
-        width = body.find("}", at) + 1 - at
-    return _escape(body[at : at + width], token), at + width
+    escape = MEMBER.match(body, at)
+    if escape is None:
+        raise _Wrong(token, f"`{body[at : at + 2]}` has no meaning in a class")
+    return _escape(escape.group(), token), escape.end()

@@ -57,7 +57,7 @@ class CallAutomaton:
     in_body: tuple[bool, ...]
 
 
-def join(body: Nfa, close: Nfa | None, back: int | None, by_special: bool) -> CallNfa:
+def join(body: Nfa, close: Nfa | None, back: int | None, by_special: bool, whole: bool) -> CallNfa:
     """Return the NFA of a call.
 
     Args:
@@ -65,14 +65,16 @@ def join(body: Nfa, close: Nfa | None, back: int | None, by_special: bool) -> Ca
         close: the text of `close`, if it can be text.
         back: the length of every such text in bytes, or None if they differ.
         by_special: whether a special token can be the `close`.
+        whole: whether the end of the body is a tag of its own, for a body that names no captures.
     """
     edges = [list(found) for found in body.edges]
-    special_final = {state: (*tags, BODY_END) for state, tags in body.final.items()} if by_special else {}
+    last: Tags = (BODY_END,) if whole else ()
+    special_final = {state: tags + last for state, tags in body.final.items()} if by_special else {}
     text_final: dict[int, Tags] = {}
     copies: dict[Tags, int] = {}
     for state, tags in body.final.items() if close is not None else ():
         assert close is not None
-        ended = (*tags, BODY_END)
+        ended = tags + last
         late, early = (ended, ()) if back is not None else ((), ended)
         if late not in copies:
             offset = copies[late] = len(edges)
@@ -147,7 +149,8 @@ class _Builder:
     def _move(self, steps: tuple[tuple[int, Held, Tags], ...]) -> tuple[int, Writes]:
         """Return the state and writes of what the threads do on one byte, the preferred ones first."""
         reached: dict[int, tuple[Held, Tags]] = {}
-        for target, held, tags in steps:
+        for target, before, tags in steps:
+            held = tuple(pair for pair in before if pair[0] not in tags) if tags else before
             if target not in reached:
                 reached[target] = (held, tags)
             elif reached[target] != (held, tags) and not self.prefer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve
 
+from .nfa import build_nfa, matches
 from .pattern import Alternate, Capture, Chars, Concat, Pattern, Repeat
 
 
@@ -25,10 +26,16 @@ def groups(pattern: Pattern) -> Iterator[Capture]:
         yield from groups(pattern.item)
 
 
+def named_body(body: Pattern | None, names: Sequence[str]) -> Pattern | None:
+    """Return a body whose captures include the one that is meant by `body` if it names none."""
+    return body if body is None or names else Capture("body", body)
+
+
 def limited(pattern: Pattern, lists: Mapping[str, Sequence[str]]) -> Pattern:
-    """Return the pattern with the captures that have a list limited to its values."""
+    """Return the pattern with the captures that have a list limited to its values, those inside them included."""
     if isinstance(pattern, Capture) and pattern.name in lists:
-        return Alternate(tuple(text_pattern(value) for value in lists[pattern.name]))
+        item = build_nfa(limited(pattern.item, lists))
+        return Alternate(tuple(text_pattern(v) for v in lists[pattern.name] if matches(item, v.encode())))
     if isinstance(pattern, Concat | Alternate):
         return evolve(pattern, items=tuple(limited(item, lists) for item in pattern.items))
     return evolve(pattern, item=limited(pattern.item, lists)) if isinstance(pattern, Repeat | Capture) else pattern

@@ -11,6 +11,7 @@ from ...spec.span import Source, Span
 
 PREFIX = re.compile(r"rf|re|r|f|")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", '"': '"', "\\": "\\", "{": "{", "}": "}"}
+SURROGATES = range(0xD800, 0xE000)
 
 
 @frozen
@@ -68,7 +69,7 @@ def _unescape(source: Source, chars: list[tuple[str, int]], diagnostics: Diagnos
         letter = chars[at + 1][0]
         width = {"x": 2, "u": 4}.get(letter, 0)
         digits = "".join(c for c, _ in chars[at + 2 : at + 2 + width])
-        if width and re.fullmatch(rf"[0-9a-fA-F]{{{width}}}", digits):
+        if width and re.fullmatch(rf"[0-9a-fA-F]{{{width}}}", digits) and int(digits, 16) not in SURROGATES:
             found.append((chr(int(digits, 16)), offset))
         elif letter in ESCAPES:
             found.append((ESCAPES[letter], offset))

@@ -132,6 +132,15 @@ REFUSED = [
     (protocol(r"[z-a]"), "LM0601", "[z-a]"),
     (protocol(r"[^\s\S]"), "LM0601", r"[^\s\S]"),
     (protocol(r"\q"), "LM0601", r"\q"),
+    (protocol(r"[\xzz]"), "LM0601", r"[\xzz]"),
+    (protocol(r"[\x4]"), "LM0601", r"[\x4]"),
+    (protocol(r"[a\u12]"), "LM0601", r"[a\u12]"),
+    (protocol(r"[a\p{L]"), "LM0601", r"[a\p{L]"),
+    (protocol(r"[^]"), "LM0601", r"[^]"),
+    (protocol(r"\ud800"), "LM0601", r"\ud800"),
+    (protocol(r"a{9999999}"), "LM0601", "{9999999}"),
+    (protocol("(" * 400 + "a" + ")" * 400), "LM0601", "(" * 400 + "a" + ")" * 400),
+    (protocol(r"(?<a>x)|(?<a>y)"), "LM0601", "(?<a>"),
     (protocol(r"\p{Xx}"), "LM0601", r"\p{Xx}"),
     (protocol(r"a)"), "LM0601", ")"),
     (protocol(r"(ab"), "LM0601", "b"),
@@ -172,6 +181,49 @@ OPENS = [
 def test_an_open_that_hides_another_is_refused(first: str, second: str) -> None:
     found = refused(protocol("a", first, name="one"), protocol("a", second, name="two"))
     assert {d.code for d in found} == {"LM0608"}
+
+
+def test_longest_is_no_excuse_where_the_longer_open_cannot_be_read() -> None:
+    inside = protocol("a", "sq", name="one", longest=True), protocol("a", "```sql\n", name="two")
+    closes = protocol(None, "`", "sq", None, name="one", longest=True), protocol(None, "`sql\n", ";", None, name="two")
+    for pair in (inside, closes):
+        assert {d.code for d in refused(*pair)} == {"LM0608"}
+
+
+HANDOVERS = [
+    (protocol("[a-z]+", "<", ">", "<done>", match="text"), protocol("a", name="other")),
+    (protocol("a", "<", ">", "DONE", match="text"), protocol("a", "DONE!", ".", None, name="other")),
+]
+
+
+@pytest.mark.parametrize("pair", HANDOVERS)
+def test_a_hand_over_as_text_neither_hides_nor_is_hidden(pair: tuple[ProtocolSource, ProtocolSource]) -> None:
+    assert {d.code for d in refused(*pair)} == {"LM0608"}
+
+
+NESTED = "(?<a>x(?<b>[ab]))"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "covered"),
+    [
+        (protocol("a", handover="", match="text"), "LM0601", ""),
+        (protocol("a", "<|call|>\n", "x", None), "LM0612", "<|call|>\n"),
+        (protocol("a", r"<\|call\|>", "x", None, regex=["open"]), "LM0612", r"<\|call\|>"),
+        (protocol("x`", "<", "``", None), "LM0616", "x`"),
+        (protocol("x`", "<", "``", None, constrained=True), "LM0616", "x`"),
+        (protocol(NESTED, allow={"a": ["xa"], "b": ["b"]}, constrained=True), "LM0616", NESTED),
+        (protocol("[a-z]+", allow={"body": ["1"]}), "LM0614", "[a-z]+"),
+    ],
+)
+def test_what_could_never_be_read_is_refused(source: ProtocolSource, code: str, covered: str) -> None:
+    (found,) = refused(source)
+    assert (found.code, found.span and found.span.text) == (code, covered)
+
+
+def test_an_open_with_too_many_states_beside_another_is_one_message() -> None:
+    found = refused(protocol("a", "a[ab]{17}", name="one", regex=["open"]), protocol("a", "x", name="two"))
+    assert {d.code for d in found} == {"LM0613"}
 
 
 def test_an_open_that_ends_another_does_not_hide_it() -> None:
