@@ -10,6 +10,7 @@ ends, 2 + 2i and 3 + 2i are where capture i does, the rest is scratch. -1 is uns
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import frozen
@@ -87,6 +88,18 @@ class ByteAutomaton:
         effect = next((effect for at, effect in self.moves[state] if at == symbol), 0)
         return self.table[state][symbol], self.effects[effect]
 
+    def owner(self, state: int) -> int:
+        """Return the protocol whose call is open, or waits for its hand-over, in a state; that of free text is 0."""
+        owners: dict[int, int] = {0: 0}
+        queue = [0]
+        for at in queue:
+            for symbol, target in enumerate(self.table[at]):
+                if target not in owners:
+                    events = self.step(at, symbol)[1].events
+                    owners[target] = events[-1].protocol if events else owners[at]
+                    queue.append(target)
+        return owners[state]
+
     def symbol(self, special: str) -> int:
         """Return the symbol of a special token."""
         listed = self.specials.index(special) if special in self.specials else len(self.specials)
@@ -133,6 +146,11 @@ class Automata:
 
     protocols: tuple[SpokenProtocol, ...]
     monitor: ByteAutomaton
+
+    def captures(self, protocol: int, registers: Sequence[int], text: bytes) -> dict[str, bytes]:
+        """Return the captures of a call whose positions in `text` the registers hold; those not taken are left out."""
+        slots = self.protocols[protocol].captures
+        return {s.name: text[registers[s.begin] : registers[s.end]] for s in slots if registers[s.end] >= 0}
 
     @property
     def constrained(self) -> bool:

@@ -68,7 +68,9 @@ class ToolProtocol:
 
     call: ToolCall = option("What a call looks like.")
     reply: Reply = option("What the model is told.", default=Reply())
-    max_calls: int = option("Calls answered per dialogue.", default=1, validator=ge(0))
+    max_calls: int = option(
+        "Calls per dialogue, malformed ones included; beyond, the reply is `too_many`.", default=1, validator=ge(0)
+    )
     max_bytes: Size = option(
         "Longest answer in UTF-8; a longer one is cut between characters.",
         unit="bytes",

@@ -58,14 +58,14 @@ class CallReader:
         self.counts.clear()
 
     def _called(self, events: Sequence[FiredEvent], length: int) -> Call | None:
-        found = None
+        found, automata = None, self.toolkit.automata
         for fired in events:
             number = fired.event.protocol
             if fired.event.kind not in ("handover", "malformed"):
                 continue
             if fired.offset == length:
                 well_formed = fired.event.kind == "handover"
-                captures = self.toolkit.captures(number, self.registers, bytes(self.text)) if well_formed else None
+                captures = automata.captures(number, self.registers, bytes(self.text)) if well_formed else None
                 found = Call(number, captures, self.counts[number])
             self.counts[number] += 1
         return found

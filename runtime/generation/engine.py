@@ -38,7 +38,10 @@ Stop = Literal["end", "length", "unterminated"]
 
 @frozen
 class Request:
-    """A prompt to continue by at most `max_tokens` tokens, tool replies included. Raises ValueError if empty."""
+    """A prompt to continue by at most `max_tokens` tokens, tool replies included.
+
+    Raises ValueError for an empty prompt and for less than one token.
+    """
 
     prompt: tuple[int, ...]
     max_tokens: int = 256
@@ -47,6 +50,8 @@ class Request:
     def __attrs_post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("a prompt needs at least one token")
+        if self.max_tokens < 1:
+            raise ValueError("a continuation has at least one token")
 
 
 @frozen
@@ -67,7 +72,7 @@ class Transcript:
     Attributes:
         tokens: prompt and continuation. prompt: length of the prompt.
         injected: spans [start, end) of tokens that tools wrote.
-        stop: `end`: a special token that is no hand-over; `unterminated`: one inside a call; `length`.
+        stop: `end`: a special token that no protocol names; `unterminated`: one inside a call; `length`.
     """
 
     tokens: tuple[int, ...]
@@ -337,7 +342,7 @@ class _Run:
         if event.event.kind == "handover":
             text = self.engine.tokenizer.text_bytes(lane.tokens)
             registers = toolkit.read(lane.tokens, lane.read) if inside else self.states.registers[row].tolist()
-            captures = toolkit.captures(protocol, registers, text)
+            captures = toolkit.automata.captures(protocol, registers, text)
         lane.protocol, lane.captures = protocol, captures or {}
         lane.reply = toolkit.executor.submit(protocol, captures, lane.counts.get(protocol, 0))
         self._leave(row)
@@ -346,7 +351,7 @@ class _Run:
         lane = self.lanes[row]
         assert lane is not None
         self.done[lane.number] = Transcript(
-            tuple(lane.tokens), len(lane.request.prompt), tuple(lane.calls), tuple(lane.injected), stop
+            tuple(lane.tokens[: lane.limit]), len(lane.request.prompt), tuple(lane.calls), tuple(lane.injected), stop
         )
         self.lanes[row] = None
         self._leave(row)

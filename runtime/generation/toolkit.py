@@ -38,11 +38,6 @@ class Toolkit:
         """The protocols by number."""
         return self.automata.protocols
 
-    def captures(self, number: int, registers: Sequence[int], text: bytes) -> dict[str, bytes]:
-        """Return the captures of a call of protocol `number` whose positions in `text` the registers hold."""
-        slots = self.protocols[number].captures
-        return {s.name: text[registers[s.begin] : registers[s.end]] for s in slots if registers[s.end] >= 0}
-
     def read(self, tokens: Sequence[int], start: int) -> list[int]:
         """Return the registers after `tokens`, read from free text at index `start`.
 
@@ -79,14 +74,15 @@ def build_toolkit(automata: Automata, tokenizer: Tokenizer, executor: ToolExecut
     lifted = lifted_once(automata.monitor, vocabulary)
     if not automata.constrained:
         return Toolkit(automata, lifted, None, executor, tokenizer)
-    if cannot_go_on(lifted) is not None:
-        raise _unfinished(automata)
+    stuck = cannot_go_on(lifted)
+    if stuck is not None:
+        raise _unfinished(automata, stuck)
     forced = forced_runs(automata.monitor, lifted, vocabulary, tokenizer.encode_bytes)
     return Toolkit(automata, lifted, forced, executor, tokenizer)
 
 
-def _unfinished(automata: Automata) -> LmcError:
-    protocol = next(protocol for protocol in automata.protocols if protocol.constrained)
+def _unfinished(automata: Automata, state: int) -> LmcError:
+    protocol = automata.protocols[automata.monitor.owner(state)]
     message = f"a call of `{protocol.name}` can come to a place where no token of the vocabulary can follow"
     help = "its pattern asks for bytes that the tokenizer cannot write; use others, or another tokenizer"
     return LmcError(Diagnostic("LM0615", message, None, help=help), protocol.place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,10 +25,8 @@ def lifted_once(automaton: ByteAutomaton, vocabulary: Vocabulary) -> TokenAutoma
     """Return the token automaton, read from the cache if it was made before."""
     key = canonical_json([FORMAT, unstructure(automaton), vocabulary.digest])
     path = _folder() / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npz"
-    try:
+    with suppress(Exception):
         return _read(path)
-    except (OSError, ValueError, KeyError, EOFError):
-        pass
     found = lift(automaton, vocabulary)
     with suppress(OSError):
         _write(path, found)
@@ -36,16 +34,20 @@ def lifted_once(automaton: ByteAutomaton, vocabulary: Vocabulary) -> TokenAutoma
 
 
 def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc" / "lifted"
+    """Return the folder of the cache; without a home it is one that goes with the machine's temporary files."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        home = Path(named) if named else Path.home() / ".cache"
+    except RuntimeError:
+        home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return home / "lmc" / "lifted"
 
 
 def _read(path: Path) -> TokenAutomaton:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            events = json.loads(bytes(kept["events"]).decode())
-            arrays = {name: kept[name] for name in ARRAYS}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is damaged") from error
+    """Read what `_write` wrote; a file that was damaged fails in one of many ways, by its checksums."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        events = json.loads(bytes(kept["events"]).decode())
+        arrays = {name: kept[name] for name in ARRAYS}
     return TokenAutomaton(**arrays, events=structure(events, tuple[tuple[FiredEvent, ...], ...]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import Factory, define, frozen
 
 from ...spec.automaton import Automata
 from .lift import FiredEvent, TokenAutomaton
@@ -18,7 +18,7 @@ class Step:
     Attributes:
         token: its id. text: its bytes, or the spelling of a special token.
         position: bytes before the token. size: its bytes; special tokens have none. state: the state after it.
-        events: in order, with offsets in the token. captures: of the call that it hands over.
+        events: in order, with offsets in the token. captures: of the calls that it hands over, in order.
         allowed: whether a constrained decoding may have sampled it. choices: how many tokens it may sample next.
     """
 
@@ -28,7 +28,7 @@ class Step:
     size: int
     state: int
     events: tuple[FiredEvent, ...]
-    captures: dict[str, bytes]
+    captures: tuple[dict[str, bytes], ...]
     allowed: bool
     choices: int
 
@@ -49,27 +49,47 @@ def explain(
         spellings: special tokens by id.
         tokens: what is read.
     """
-    state, position, read = 0, 0, b""
-    registers = [-1] * lifted.num_registers
+    state, reader = 0, _ByteReader(automata)
     for token in tokens:
-        allowed = bool(lifted.allowed[lifted.table[state, lifted.columns[token]]])
-        states, effects = lifted.advance(np.array([state]), np.array([token]))
-        events = lifted.events[int(effects[0])]
-        registers = lifted.write(registers, int(effects[0]), position)
-        said = texts[token] or b""
-        read += said
-        state = int(states[0])
-        called = next((e.event.protocol for e in events if e.event.kind == "handover"), None)
-        captures = {} if called is None else _captures(automata, called, registers, read)
-        choices = int(lifted.mask(np.array([state])).sum())
-        text = spellings[token].encode() if token in spellings else said
-        yield Step(token, text, position, len(said), state, events, captures, allowed, choices)
-        position += len(said)
+        position = len(reader.read)
+        move = lifted.table[state, lifted.columns[token]]
+        said, spelling = texts[token] or b"", spellings.get(token)
+        captures = tuple(reader.follow(said, spelling))
+        state = int(lifted.next_states[move])
+        yield Step(
+            token=token,
+            text=said if spelling is None else spelling.encode(),
+            position=position,
+            size=len(said) if spelling is None else 0,
+            state=state,
+            events=lifted.events[int(lifted.effects[move])],
+            captures=captures,
+            allowed=bool(lifted.allowed[move]),
+            choices=int(lifted.mask(np.array([state])).sum()),
+        )
 
 
-def _captures(automata: Automata, number: int, registers: Sequence[int], text: bytes) -> dict[str, bytes]:
-    slots = automata.protocols[number].captures
-    return {s.name: text[registers[s.begin] : registers[s.end]] for s in slots if registers[s.end] >= 0}
+@define
+class _ByteReader:
+    """Reads a text byte by byte: a token that goes on behind a call has overwritten where that call was."""
+
+    automata: Automata
+    state: int = 0
+    read: bytearray = Factory(bytearray)
+    registers: list[int] = Factory(lambda self: [-1] * self.automata.monitor.num_registers, takes_self=True)
+
+    def follow(self, said: bytes, special: str | None) -> Iterator[dict[str, bytes]]:
+        """Read a token; yield the captures of each call that it hands over."""
+        monitor = self.automata.monitor
+        symbols = [monitor.classes[byte] for byte in said] if special is None else [monitor.symbol(special)]
+        for number, symbol in enumerate(symbols):
+            if special is None:
+                self.read.append(said[number])
+            self.state, effect = monitor.step(self.state, symbol)
+            self.registers = monitor.write(self.registers, effect, len(self.read))
+            for event in effect.events:
+                if event.kind == "handover":
+                    yield self.automata.captures(event.protocol, self.registers, bytes(self.read))
 
 
 def as_table(automata: Automata, steps: Sequence[Step], labels: Sequence[str]) -> str:
@@ -77,7 +97,7 @@ def as_table(automata: Automata, steps: Sequence[Step], labels: Sequence[str]) -
     rows = [("token", "text", "bytes", "state", "happens", "next" if automata.constrained else "")]
     for step in steps:
         happens = [_event(automata, event, step.position) for event in step.events]
-        happens += [f"{name} = {_quoted(value)}" for name, value in step.captures.items()]
+        happens += [f"{name} = {_quoted(value)}" for found in step.captures for name, value in found.items()]
         happens += [] if step.allowed or not automata.constrained else ["not legal"]
         span = f"{step.position}-{step.position + step.size}" if step.size else str(step.position)
         choices = f"{step.choices:,} tokens" if automata.constrained else ""

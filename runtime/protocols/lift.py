@@ -171,7 +171,9 @@ def lift(automaton: ByteAutomaton, vocabulary: Vocabulary) -> TokenAutomaton:
     nodes = [np.zeros(1, dtype=np.int64)]
     memo = np.full((64, num_classes), -1, dtype=np.int64)
     for depth, level in enumerate(levels, 1):
-        pairs = nodes[-1][level.parents] * num_classes + classes[level.bytes]
+        pairs = nodes[-1].take(level.parents)
+        pairs *= num_classes
+        pairs += classes.take(level.bytes)
         if lifter.count > len(memo):
             memo = np.concatenate([memo, np.full((2 * lifter.count - len(memo), num_classes), -1, dtype=np.int64)])
         flat = memo.reshape(-1)
@@ -181,12 +183,14 @@ def lift(automaton: ByteAutomaton, vocabulary: Vocabulary) -> TokenAutomaton:
         needed = present[flat[present] < 0]
         if len(needed):
             flat[needed], dependent = lifter.moves(needed // num_classes, needed % num_classes, depth)
-        nodes.append(flat[pairs])
+        nodes.append(flat.take(pairs))
         if len(needed):
             flat[needed[dependent]] = -1
-    behaviours = np.concatenate(nodes)[ends]
-    used, columns = np.unique(behaviours, return_inverse=True)
-    return _finish(lifter, vocabulary, used, columns)
+    behaviours = np.concatenate(nodes).take(ends)
+    present = np.zeros(lifter.count, dtype=np.bool_)
+    present[behaviours] = True
+    columns = (np.cumsum(present) - 1).take(behaviours)
+    return _finish(lifter, vocabulary, np.flatnonzero(present), columns)
 
 
 def _lifter(automaton: ByteAutomaton) -> _Lifter:

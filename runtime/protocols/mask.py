@@ -22,6 +22,7 @@ class MaskRows:
 
     def __init__(self, automaton: TokenAutomaton) -> None:
         self.automaton = automaton
+        self.columns = automaton.columns[:-1].astype(np.int64)
         self.keys: dict[int, bytes] = {}
         self.rows: dict[bytes, Bytes] = {}
         self.biases: dict[tuple[bytes, torch.dtype], Tensor | None] = {}
@@ -32,11 +33,13 @@ class MaskRows:
 
     def apply(self, logits: Tensor, states: Tensor) -> Tensor:
         """Return float[B, V] logits with -inf where a token is not allowed in int64[B] states."""
+        biases = [self._bias(self._key(state), logits.dtype) for state in states.tolist()]
+        if all(bias is None for bias in biases):
+            return logits
         found = logits.clone()
-        for row, state in enumerate(states.tolist()):
-            bias = self._bias(self._key(state), logits.dtype)
+        for row, bias in enumerate(biases):
             if bias is not None:
-                found[row].add_(bias)
+                found[row].add_(bias[: logits.shape[1]])
         return found
 
     def _key(self, state: int) -> bytes:
@@ -49,7 +52,7 @@ class MaskRows:
         if row is None:
             if len(self.rows) >= MOST_PACKED:
                 self.rows.clear()
-            allowed = np.frombuffer(key, np.bool_)[self.automaton.columns[:-1]]
+            allowed = np.frombuffer(key, np.bool_).take(self.columns)
             row = self.rows[key] = np.packbits(allowed, bitorder="little")
         return row
 
@@ -58,7 +61,7 @@ class MaskRows:
         if (key, dtype) not in self.biases:
             if len(self.biases) >= MOST_BIASES:
                 self.biases.clear()
-            allowed = np.unpackbits(self._row(key), count=len(self.automaton.columns) - 1, bitorder="little")
+            allowed = np.unpackbits(self._row(key), count=len(self.columns), bitorder="little")
             values = torch.zeros(len(allowed), dtype=dtype).masked_fill_(torch.from_numpy(allowed == 0), -torch.inf)
             self.biases[key, dtype] = None if allowed.all() else values
         return self.biases[key, dtype]

@@ -30,12 +30,20 @@ class Vocabulary:
     """The bytes of token ids.
 
     Attributes:
-        texts: bytes of each id; None for special tokens and unused ids.
+        given: bytes of each id; None for special tokens and unused ids.
         specials: id of each special token by spelling.
     """
 
-    texts: Sequence[bytes | None]
+    given: Sequence[bytes | None]
     specials: Mapping[str, int]
+
+    @cached_property
+    def texts(self) -> list[bytes | None]:
+        """The bytes of each id; none for special tokens, whatever was given for them."""
+        own = list(self.given)
+        for number in self.specials.values():
+            own[number] = None
+        return own
 
     @cached_property
     def lengths(self) -> Ints:

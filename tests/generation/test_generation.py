@@ -176,6 +176,8 @@ def test_uniform_numbers_depend_on_seed_and_position_and_are_even() -> None:
     assert uniform(torch.tensor([7]), torch.tensor([3])) == uniform(seeds, positions)[703]
 
 
-def test_a_prompt_needs_a_token() -> None:
+def test_a_prompt_and_a_continuation_need_a_token() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         Request(())
+    with pytest.raises(ValueError, match="at least one token"):
+        Request((1,), 0)

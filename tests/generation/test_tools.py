@@ -158,6 +158,16 @@ def test_the_limit_holds_inside_a_forced_run(people: Database, words: Tokenizer)
         assert transcript.stop == "length"
 
 
+def test_the_limit_holds_where_a_token_is_cut() -> None:
+    tokenizer = bpe(["</", "/>", "1/>"], SPECIALS)
+    spec = changed(CALCULATOR, open=Pattern("<c>"), close=Pattern("/"), body=Pattern("[0-9]+", True))
+    says = ids(tokenizer, "<", "c", ">", "1/>", "a", "b")
+    for limit in range(1, 7):
+        transcript = scripted(tokenizer, toolkit_for(None, tokenizer, spec), says, limit=limit)
+        assert len(transcript.tokens) - transcript.prompt <= limit
+        assert transcript.stop == "length"
+
+
 def test_special_tokens_as_delimiters(people: Database, words: Tokenizer) -> None:
     spec = changed(LOOKUP, open=Pattern("<|call|>"), close=Pattern("<|end|>"), handover=None, match="special")
     row = people.tables["people"].rows(1)[0]
@@ -244,3 +254,6 @@ def test_a_vocabulary_that_cannot_finish_a_call_is_refused(people: Database) -> 
     assert caught.value.diagnostic.code == "LM0615"
     assert caught.value.place is not None
     assert caught.value.place[3] == FIND
+    sums = changed(CALCULATOR, constrain="inside", close=Pattern("`"))
+    with pytest.raises(LmcError, match="`tool1` can come to a place"):
+        toolkit_for(people, Few(), changed(STRICT, open=Pattern("sql\n"), close=Pattern("\n!")), sums)

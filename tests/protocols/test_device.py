@@ -8,10 +8,10 @@ import torch
 from support.protocols import DB, FIND, Reader, compiled, protocol, vocabulary
 
 from lmc.runtime.protocols.lift import TokenAutomaton, lift
-from lmc.runtime.protocols.state import AutomatonState, DeviceAutomaton
+from lmc.runtime.protocols.state import AutomatonState, DeviceAutomaton, advance_rows
 
 WORDS = vocabulary([b"```sql\n", b"FIND a FOR B", b"\n```", b" FOR x", b"a"])
-FIELDS = ("states", "positions", "registers", "history", "count")
+FIELDS = ("states", "held", "history", "count", "floor")
 HARD = [*range(90, 123), 10, 32, 96, 256, 257, 258, 259, WORDS.specials[DB]]
 
 
@@ -70,6 +70,31 @@ def test_rollback_by_any_number_of_tokens() -> None:
             taken[: at + 1] = [(t, torch.zeros_like(a)) for t, a in taken[: at + 1]]
 
 
+def test_tensors_alone_do_what_the_host_does() -> None:
+    for window in (0, 3):
+        host, device = (DeviceAutomaton(automaton(), torch.device("cpu")) for _ in range(2))
+        device.compiled = advance_rows
+        one, other = host.initial(32, window), device.initial(32, window)
+        for tokens, active in steps(32, 120, host.device):
+            assert torch.equal(host.advance(one, tokens, active), device.advance(other, tokens, active))
+            assert equal(one, other)
+
+
+def test_rollback_goes_no_further_than_the_window() -> None:
+    device = DeviceAutomaton(automaton(), torch.device("cpu"))
+    active = torch.tensor([True])
+    state = device.initial(1, window=2)
+    for token in b"```sq":
+        device.advance(state, torch.tensor([token]), active)
+    for _ in range(2):
+        device.rollback(state, torch.tensor([2]))
+        assert (state.count.tolist(), state.positions.tolist()) == ([3], [3])
+        assert state.states.tolist() == [Reader(device.automaton).read(b"```").state]
+    device.start(state, 0, 0)
+    device.rollback(state, torch.tensor([2]))
+    assert (state.count.tolist(), state.positions.tolist(), state.states.tolist()) == ([0], [0], [0])
+
+
 def test_masks_on_the_host_equal_those_of_the_device() -> None:
     device = DeviceAutomaton(automaton(), torch.device("cpu"))
     states = torch.arange(device.num_states)
@@ -90,7 +115,7 @@ def test_the_compiled_step_is_one_graph_of_few_kernels_and_equals_the_eager_one(
     eager_device = DeviceAutomaton(automaton(), torch.device("cpu"))
     for window in (0, 4):
         device = DeviceAutomaton(automaton(), torch.device("cpu"))
-        device._advance = torch.compile(device._advance, dynamic=True, fullgraph=True)
+        device.compiled = torch.compile(advance_rows, dynamic=True, fullgraph=True)
         eager, state = eager_device.initial(64, window), device.initial(64, window)
         metrics.reset()
         with config.patch(force_disable_caches=True):

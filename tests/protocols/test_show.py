@@ -84,9 +84,16 @@ def test_an_explanation_says_what_re_says() -> None:
     assert b"".join(step.text for step in steps) == text[: match.end()].encode() + DB.encode()
     events = [(e.event.kind, step.position + e.offset) for step in steps for e in step.events]
     assert events == [("open", match.start(1)), ("close", match.end()), ("handover", match.end())]
-    assert steps[-1].captures == {name: value.encode() for name, value in match.groupdict().items()}
+    assert steps[-1].captures == ({name: value.encode() for name, value in match.groupdict().items()},)
     table = as_table(automata, steps, draw(automata).labels())
     assert f'handover lookup at {match.end()}; attribute = "town"; name = "Ada"' in table
+
+
+def test_a_token_with_several_calls_is_explained_call_by_call() -> None:
+    automata, words = AUTOMATA["any"], vocabulary([b"```sql\nQ", b"\n``````sql\n", b"R\n``` ```sql\nS\n```"])
+    tokens = [256, 257, 258]
+    steps = list(explain(automata, lift(automata.monitor, words), words.texts, {}, tokens))
+    assert [step.captures for step in steps] == [(), ({"body": b"Q"},), ({"body": b"R"}, {"body": b"S"})]
 
 
 def test_an_explanation_of_a_constrained_pattern_counts_choices_and_marks_what_is_not_legal() -> None:
