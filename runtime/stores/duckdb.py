@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import frozen
 
+from ..extras import library
 from .base import Row, unreadable
-from .extra import library
 from .values import quote
 
 BATCH = 20_000
@@ -31,7 +31,7 @@ class DuckdbFile:
 
     def read(self, table: str, key: str, columns: Sequence[str], count: int | None) -> Iterator[Sequence[Any]]:
         """Yield key and columns of the first `count` rows, as they were written. Raises LmcError: LM0702, LM0709."""
-        duckdb = library("duckdb", "a DuckDB store")
+        duckdb = library("duckdb", "sql", "a DuckDB store")
         listed = ", ".join(quote(name) for name in (key, *columns))
         query = f"SELECT {listed} FROM {quote(table)} ORDER BY rowid" + ("" if count is None else f" LIMIT {count}")
         try:
@@ -48,7 +48,7 @@ def write_table(path: Path, name: str, columns: Sequence[str], rows: Iterable[Ro
     declared = ", ".join(f"{quote(c)} TEXT{' PRIMARY KEY' if i == 0 else ''}" for i, c in enumerate(columns))
     lists = ", ".join("unnest(?)" for _ in columns)
     left = iter(rows)
-    with closing(library("duckdb", "a DuckDB store").connect(str(path))) as connection:
+    with closing(library("duckdb", "sql", "a DuckDB store").connect(str(path))) as connection:
         connection.execute("BEGIN")
         connection.execute(f"CREATE TABLE {quote(name)} ({declared})")
         while batch := list(itertools.islice(left, BATCH)):
@@ -61,7 +61,7 @@ def update_rows(path: Path, name: str, columns: Sequence[str], rows: Sequence[Ro
     """Overwrite columns of the first rows of a table, in the order in which they were written."""
     settings = ", ".join(f"{quote(column)} = new.c{number}" for number, column in enumerate(columns))
     lists = ", ".join(f"unnest(?) AS c{number}" for number in range(len(columns)))
-    with closing(library("duckdb", "a DuckDB store").connect(str(path))) as connection:
+    with closing(library("duckdb", "sql", "a DuckDB store").connect(str(path))) as connection:
         query = f"SELECT rowid FROM {quote(name)} ORDER BY rowid LIMIT {len(rows)}"
         numbers = [number for (number,) in connection.execute(query).fetchall()]
         values = [[row[column] for row in rows] for column in columns]

@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.units import Env
+from ..extras import library
 from .base import unreadable
-from .extra import library
 
 CONNECT_SECONDS = 10
 BATCH = 10_000
@@ -41,7 +41,7 @@ class PostgresServer:
         Raises LmcError: LM0702 for a table that cannot be read, LM0709 without the libraries, LM0711 for a server
         that cannot be reached.
         """
-        sql = library("sqlalchemy", "a PostgreSQL store")
+        sql = library("sqlalchemy", "sql", "a PostgreSQL store")
         order = sql.cast(sql.column(key), sql.Text).collate("C")
         listed = sql.select(*map(sql.column, (key, *columns))).select_from(sql.table(table, schema=self.schema))
         query = listed.order_by(order).limit(count)
@@ -61,8 +61,8 @@ class PostgresServer:
             raise unreachable(self.place, error) from error
 
     def _url(self) -> Any:
-        sql = library("sqlalchemy", "a PostgreSQL store")
-        library("psycopg", "a PostgreSQL store")
+        sql = library("sqlalchemy", "sql", "a PostgreSQL store")
+        library("psycopg", "sql", "a PostgreSQL store")
         try:
             url = sql.engine.make_url(self.url)
         except sql.exc.ArgumentError as error:

@@ -6,12 +6,11 @@ import copy
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...spec.diagnostic import Diagnostic, LmcError
+from ..extras import library
 from .base import Tokenizer, numbered
 from .hf_vocabulary import refused, token_bytes
 
@@ -101,7 +100,7 @@ def download(repo: str, revision: str | None) -> Path:
 
     Raises LmcError: LM0709 without the library, LM0707 if neither has the file.
     """
-    hub = extra("huggingface_hub")
+    hub = library("huggingface_hub", "hf", "a repository of the hub")
     try:
         return Path(hub.hf_hub_download(repo, FILE, revision=revision))
     except (OSError, ValueError) as error:
@@ -111,19 +110,10 @@ def download(repo: str, revision: str | None) -> Path:
         raise LmcError(Diagnostic("LM0707", message, None, help=help)) from error
 
 
-def extra(name: str) -> ModuleType:
-    """Return an optional library. Raises LmcError (LM0709) if it is not installed."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        message = f"tokenizers of Hugging Face need the library `{name}`"
-        raise LmcError(Diagnostic("LM0709", message, None, help="install lmc[hf]")) from error
-
-
 def _load(data: dict[str, Any], name: str) -> tokenizers.Tokenizer:
-    library = extra("tokenizers").Tokenizer
+    reader = library("tokenizers", "hf", "a tokenizer of Hugging Face").Tokenizer
     try:
-        loaded: tokenizers.Tokenizer = library.from_str(json.dumps(data))
+        loaded: tokenizers.Tokenizer = reader.from_str(json.dumps(data))
     except Exception as error:
         raise damaged(name, str(error)) from error
     loaded.no_padding()

@@ -14,9 +14,9 @@ from attrs import field, frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.protocol import PARAMETER, READ_ONLY, SPLICE, SqlProtocol
+from ..extras import library
 from ..stores.base import Database
 from ..stores.duckdb import DuckdbFile
-from ..stores.extra import library
 from ..stores.postgres import PostgresServer
 from ..stores.sqlite import SqliteFile
 from ..stores.values import quote
@@ -185,7 +185,7 @@ def sql_tool(spec: SqlProtocol, database: Database) -> SqlTool:
             return SqlTool(spec, database, InProcess(SqliteGate(str(source.path.absolute()), tables)), query)
         return SqlTool(spec, database, _children("sqlite", source.path, tables=tables), query)
     if isinstance(source, DuckdbFile):
-        library("duckdb", "a DuckDB store")
+        library("duckdb", "sql", "a DuckDB store")
         query = Query(spec.query, hostile, "${}")
         return SqlTool(spec, database, _children("duckdb", source.path, tables=tables), query)
     assert isinstance(source, PostgresServer)

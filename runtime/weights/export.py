@@ -8,10 +8,11 @@ from typing import Any
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.tokenizer import HfTokenizer
+from ..extras import library
 from ..finished import open_run
 from ..inputs import existing
 from ..tokenizers.base import Tokenizer
-from ..tokenizers.hf import FILE, download, extra, read_file
+from ..tokenizers.hf import FILE, download, read_file
 from ..tokenizers.ranks import write_ranks
 from ..training.loop import load_model
 from .write import save_hf, write_json
@@ -58,12 +59,12 @@ def _with_specials(spec: HfTokenizer, tokenizer: Tokenizer, root: Path) -> Any:
     Raises LmcError (LM0716) if the library numbers them otherwise.
     """
     path = download(spec.repo, spec.revision) if spec.repo else existing(root / (spec.file or FILE))
-    tokenizers: Any = extra("tokenizers")
-    library = tokenizers.Tokenizer.from_str(json.dumps(read_file(path)))
+    tokenizers: Any = library("tokenizers", "hf", "a tokenizer of Hugging Face")
+    loaded = tokenizers.Tokenizer.from_str(json.dumps(read_file(path)))
     ordered = sorted(tokenizer.specials, key=lambda spelling: tokenizer.specials[spelling])
-    library.add_special_tokens([tokenizers.AddedToken(s, special=True, normalized=False) for s in ordered])
+    loaded.add_special_tokens([tokenizers.AddedToken(s, special=True, normalized=False) for s in ordered])
     for spelling, number in tokenizer.specials.items():
-        if library.token_to_id(spelling) != number:
-            message = f"`{spelling}` is {number} here and {library.token_to_id(spelling)} in the written {FILE}"
+        if loaded.token_to_id(spelling) != number:
+            message = f"`{spelling}` is {number} here and {loaded.token_to_id(spelling)} in the written {FILE}"
             raise LmcError(Diagnostic("LM0716", message, None, help="the ids of the tokenizer's file have gaps"))
-    return library
+    return loaded

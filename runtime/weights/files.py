@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...spec.diagnostic import Diagnostic, LmcError
+from ..extras import library
 
 CONFIG = "config.json"
 WHOLE = "model.safetensors"
@@ -54,11 +54,7 @@ def download(repo: str, revision: str | None) -> Path:
 
     Raises LmcError: LM0709 without the library, LM0715 if neither has the files.
     """
-    try:
-        hub: Any = import_module("huggingface_hub")
-    except ImportError as error:
-        message = "weights of the Hugging Face hub need the library `huggingface_hub`"
-        raise LmcError(Diagnostic("LM0709", message, None, help="install lmc[hf]")) from error
+    hub: Any = library("huggingface_hub", "hf", "a repository of the hub")
     try:
         folder = Path(hub.hf_hub_download(repo, CONFIG, revision=revision)).parent
         try:

@@ -156,7 +156,7 @@ def test_damaged_files_are_told(text: str, tmp_path: Path) -> None:
 def test_a_missing_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     byte_level(tmp_path / "t.json")
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(LmcError, match="need the library `tokenizers`") as caught:
+    with pytest.raises(LmcError, match="needs the library `tokenizers`") as caught:
         build_tokenizer(HfTokenizer(file=FilePath("t.json")), tmp_path)
     assert caught.value.diagnostic.code == "LM0709"
     assert caught.value.diagnostic.help == "install lmc[hf]"

@@ -1,5 +1,6 @@
 """Repositories of the hub: the same files as a folder, and clear words where they cannot be had."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ class Hub:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     found = Hub(tmp_path / "w")
-    monkeypatch.setattr(files, "import_module", lambda name: found)
+    monkeypatch.setattr(files, "library", lambda name, extra, purpose: found)
     return found
 
 
@@ -56,8 +57,6 @@ def test_a_hub_that_does_not_answer_says_what_to_do(tmp_path: Path, hub: Hub, mo
     code, message = refused(lambda: start(tmp_path, HfWeights(repo="a/b")))
     assert (code, message) == ("LM0715", f"weights of `a/b` cannot be loaded: 404 {files.INDEX}")
 
-    def absent(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(files, "import_module", absent)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert refused(lambda: start(tmp_path, HfWeights(repo="a/b")))[0] == "LM0709"
