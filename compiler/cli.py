@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,12 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "generate", generate, "continue a prompt with a trained run")
     command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
     command.add_argument("--prompt", required=True, help="text; the spelling of a declared special is that special")
-    command.add_argument("--max-tokens", type=int, default=256, help="longest continuation (default: 256)")
-    command.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
-    command.add_argument("--top-k", type=int, help="keep the k likeliest tokens")
-    command.add_argument("--top-p", type=float, help="keep the likeliest tokens up to this share")
+    command.add_argument(
+        "--max-tokens", type=_at_least(1, int), default=256, help="longest continuation (default: 256)"
+    )
+    command.add_argument("--temperature", type=_at_least(0, float), default=0.0, help="0 is greedy (default)")
+    command.add_argument("--top-k", type=_at_least(1, int), help="keep the k likeliest tokens")
+    command.add_argument("--top-p", type=_at_least(0, float, 1), help="keep the likeliest tokens up to this share")
     command.add_argument("--seed", type=int, default=0, help="seed of sampling")
     command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
     command.add_argument("--device", help="cpu, cuda ... (default: cuda if present)")
@@ -95,6 +97,20 @@ def parser() -> argparse.ArgumentParser:
     command = _command(commands, "explain", explain, "what a diagnostic means")
     command.add_argument("code", help="such as LM0203")
     return top
+
+
+def _at_least(low: float, kind: Callable[[str], Any], high: float = float("inf")) -> Callable[[str], Any]:
+    """Return a reader of numbers from `low` to `high` for an option."""
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
+        return value
+
+    read.__name__ = "number"
+    return read
 
 
 def _command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..spec.diagnostic import Diagnostic, LmcError
 from ..spec.protocol import Automaton
 from .components.tools import AutomatonNode
 from .finished import open_run
@@ -26,14 +27,20 @@ def complete(
     seed: int,
     device: str | None,
 ) -> str:
-    """Return the prompt and its continuation. Raises LmcError (LM0809) for an unknown or ambiguous run."""
+    """Return the prompt and its continuation.
+
+    Raises LmcError: LM0809 for an unknown or ambiguous run, LM0810 for an empty prompt.
+    """
     found = open_run(store, name, device)
     session, run = found.session, found.run
     tokenizer = session.product(run.data.tokenizer)
     model = load_model(found.folder, run.architecture(session), session.placement)
     engine = Engine(model, tokenizer, _toolkit(session))
     sampling = Sampling(temperature, top_k, top_p, seed)
-    (transcript,) = engine.run([Request(tuple(tokenizer.encode_marked(prompt)), max_tokens, sampling)])
+    tokens = tuple(tokenizer.encode_marked(prompt))
+    if not tokens:
+        raise LmcError(Diagnostic("LM0810", "the prompt is empty", None, help="begin with a special token or a word"))
+    (transcript,) = engine.run([Request(tokens, max_tokens, sampling)])
     return str(tokenizer.decode(transcript.tokens))
 
 

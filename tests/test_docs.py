@@ -40,6 +40,17 @@ def test_every_shown_command_prints_what_is_shown(
     assert capsys.readouterr().out == "".join(lines[size:])
 
 
+def test_the_mistake_of_the_readme_is_told_as_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    text = BLOCK.findall(readme)[0].replace("heads = 4", "heads = 6").replace("[64, 128, 256]", "[64, 96, 192]")
+    (tmp_path / "widths.lmspec").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "widths.lmspec"]) == 1
+    assert f"```\n{capsys.readouterr().err}```\n" in readme
+
+
 def test_there_are_blocks_to_test() -> None:
     assert len(BLOCKS) >= 5
     assert SHOWN

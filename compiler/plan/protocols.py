@@ -84,8 +84,16 @@ def source_of(world: World, cell: Cell) -> ProtocolSource:
         match=spec.call.match,
         longest=spec.call.overlap == "longest",
         constrained=spec.constrain == "inside",
+        told=_told(cell, spec),
         allow_spans={name: setting.span for name, setting in cell.maps.get("allow", {}).items()},
     )
+
+
+def _told(cell: Cell, spec: Any) -> list[tree.String]:
+    reply = cell.slot("reply")
+    assert reply is not None
+    found = [_literal(reply, name, getattr(spec.reply, name)) for name in ("prefix", "suffix") if name in reply.fields]
+    return [literal for literal in found if literal is not None]
 
 
 def _literal(owner: Cell, name: str, value: Any) -> tree.String | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -13,11 +14,14 @@ from ..syntax.tree import String
 from .dfa import begins, determinise, meetings
 from .monitor import Delimiter
 from .nfa import TooLarge, build_nfa, matches
-from .pattern import Pattern
+from .pattern import Pattern, inside
 from .trees import groups, named_body
 
 if TYPE_CHECKING:
     from .compile import ProtocolSource
+
+MARK = re.compile(r"<\|[^|<>\s]+\|>")
+"""What looks like a special token."""
 
 
 def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> None:
@@ -27,7 +31,17 @@ def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnost
     if handover is not None and protocol.match != "text" and handover.value not in specials:
         message = f"`{handover.value}` is no special token of the tokenizer"
         diagnostics.error("LM0609", handover.span, message, help=f"declared are {declared}")
-    elif handover is not None and not handover.value:
+    for literal in protocol.told:
+        for mark in MARK.finditer(literal.value):
+            if mark.group() not in specials:
+                message = f"`{mark.group()}` is no special token of the tokenizer"
+                span = inside(literal, mark.start(), mark.end())
+                diagnostics.error("LM0609", span, message, help=f"declared are {declared}")
+    for literal in (protocol.open, protocol.close) if protocol.match in ("special", "both") else ():
+        if literal.prefix != "re" and MARK.fullmatch(literal.value) and literal.value not in specials:
+            message = f"`{literal.value}` is no special token of the tokenizer"
+            diagnostics.error("LM0609", literal.span, message, help=f"declared are {declared}")
+    if handover is not None and not handover.value:
         diagnostics.error("LM0601", handover.span, "a delimiter cannot be empty")
     spelt = [lit for lit in (protocol.open, protocol.close) if lit.prefix != "re" and lit.value in specials]
     for literal in spelt if protocol.match is None else ():
@@ -39,12 +53,12 @@ def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnost
         )
     for literal in (protocol.open, protocol.close) if protocol.match != "text" else ():
         written = literal.value.replace("\\", "") if literal.prefix == "re" else literal.value
-        inside = next((spelling for spelling in specials if spelling in written), None)
-        if inside is not None and literal not in spelt:
+        part = next((spelling for spelling in specials if spelling in written), None)
+        if part is not None and literal not in spelt:
             diagnostics.error(
                 "LM0612",
                 literal.span,
-                f"`{inside}` is a special token; a delimiter is one special token, or text",
+                f"`{part}` is a special token; a delimiter is one special token, or text",
                 help='make it the token alone with match = "special", or say match = "text" for its spelling',
             )
     if protocol.match in ("special", "both") and not spelt and (handover is None or handover.value not in specials):
@@ -65,15 +79,15 @@ def check_template(protocol: ProtocolSource, names: Sequence[str], diagnostics: 
     for match in PARAMETER.finditer(template.value):
         if match.group(1) not in names:
             message = f"`:{match.group(1)}` is bound to no capture of `body`"
-            diagnostics.error("LM0611", template.span, message, help=f"captures are {listed}")
+            diagnostics.error("LM0611", inside(template, *match.span()), message, help=f"captures are {listed}")
     for match in SPLICE.finditer(template.value):
         if match.group(1) not in names:
             message = f"`{{{match.group(1)}}}` is no capture of `body`"
-            diagnostics.error("LM0611", template.span, message, help=f"captures are {listed}")
+            diagnostics.error("LM0611", inside(template, *match.span()), message, help=f"captures are {listed}")
         elif match.group(1) not in protocol.allow:
             message = f"`{{{match.group(1)}}}` is spliced into the query without an allow list"
             help = f"add allow {{ {match.group(1)} = [...] }}, or bind it as :{match.group(1)}"
-            diagnostics.error("LM0610", template.span, message, help=help)
+            diagnostics.error("LM0610", inside(template, *match.span()), message, help=help)
 
 
 def check_allowed(
@@ -128,7 +142,8 @@ def check_searched(texts: Sequence[Text], classes: tuple[int, ...], diagnostics:
             except TooLarge:
                 diagnostics.error("LM0613", first.literal.span, "the pattern needs too many states")
                 continue
-            if hidden:
+            mirrored = any(d.code == "LM0608" and d.span == second.literal.span for d in diagnostics.items)
+            if hidden and not mirrored:
                 diagnostics.error(
                     "LM0608",
                     first.literal.span,

@@ -37,6 +37,7 @@ class ProtocolSource:
         template: what captures are filled into, with `:name` and `{splice}`; None if there is nothing to fill.
         allow: by capture, the values it may take, or "read_only". constrained: whether sampling keeps to the pattern.
         span: the block, for what has no better place. allow_spans: where the lists of `allow` are.
+        told: what is written around a reply, with the spellings of special tokens.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ProtocolSource:
     longest: bool = False
     constrained: bool = False
     allow_spans: Mapping[str, Span] = Factory(dict)
+    told: Sequence[String] = ()
 
 
 @frozen
@@ -88,16 +90,25 @@ def compile_protocols(
     protocols: Sequence[ProtocolSource], specials: Sequence[str], diagnostics: Diagnostics
 ) -> Automata | None:
     """Return the automata of protocols that are spoken together, or None after recording what is wrong."""
-    before = len(diagnostics.items)
+    own = Diagnostics()
+    automata = _compiled(protocols, specials, own)
+    for diagnostic in own.items:
+        diagnostics.add(diagnostic)
+    return automata
+
+
+def _compiled(
+    protocols: Sequence[ProtocolSource], specials: Sequence[str], diagnostics: Diagnostics
+) -> Automata | None:
     parts = [_parts(protocol, specials, diagnostics) for protocol in protocols]
     found = [part for part in parts if part is not None]
-    if len(diagnostics.items) > before or len(found) < len(parts):
+    if diagnostics.failed or len(found) < len(parts):
         return None
     classes = byte_classes(nfa for part in found for nfa in part.nfas)
     check_searched([text for part in found for text in part.texts], classes, diagnostics)
     compiled = [_protocol(part, classes, diagnostics) for part in found]
     ready = [protocol for protocol in compiled if protocol is not None]
-    if len(diagnostics.items) > before or len(ready) < len(compiled):
+    if diagnostics.failed or len(ready) < len(compiled):
         return None
     automata = [call for protocol in ready for call in (protocol.call, protocol.strict) if call is not None]
     num_registers = max([*(part.num_home for part in found), *map(_registers, automata)])
@@ -109,7 +120,7 @@ def compile_protocols(
     for number, part in enumerate(found):
         if not can_be_called(monitor, number):
             _never(part.source, diagnostics)
-    if len(diagnostics.items) > before:
+    if diagnostics.failed:
         return None
     return Automata(tuple(_spoken(part) for part in found), monitor)
 

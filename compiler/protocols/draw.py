@@ -245,7 +245,7 @@ def as_text(drawing: Drawing) -> str:
     width = min(40, max((len(edge.label) for node in drawing.nodes for edge in node.edges), default=0))
     for number, node in enumerate(drawing.nodes):
         count = f" ({len(node.states)} states)" if len(node.states) > 1 else ""
-        lines.append(f"{number:>4} {node.phase}{count}{'' if node.live else ', no legal call is left'}")
+        lines.append(f"{number:>4} {node.phase}{count}{'' if node.live else ', never sampled'}")
         for edge in node.edges:
             lines.append(f"         {edge.label:<{width}}  -> {edge.target:<3} {edge.does}".rstrip())
     return "\n".join(lines) + "\n"

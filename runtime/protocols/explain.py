@@ -100,7 +100,7 @@ def as_table(automata: Automata, steps: Sequence[Step], labels: Sequence[str]) -
         happens += [f"{name} = {_quoted(value)}" for found in step.captures for name, value in found.items()]
         happens += [] if step.allowed or not automata.constrained else ["not legal"]
         span = f"{step.position}-{step.position + step.size}" if step.size else str(step.position)
-        choices = f"{step.choices:,} tokens" if automata.constrained else ""
+        choices = f"{step.choices:,} {'token' if step.choices == 1 else 'tokens'}" if automata.constrained else ""
         rows.append((str(step.token), _quoted(step.text), span, labels[step.state], "; ".join(happens), choices))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

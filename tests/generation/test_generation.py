@@ -8,6 +8,7 @@ import torch
 from attrs import evolve
 from support.generation import LOOKUP, changed, said, scripted, toolkit_for
 
+from lmc.compiler.cli import main
 from lmc.runtime.generation.engine import Engine, Request
 from lmc.runtime.generation.sampling import Samplers, Sampling, uniform
 from lmc.runtime.generation.toolkit import Toolkit
@@ -181,3 +182,21 @@ def test_a_prompt_and_a_continuation_need_a_token() -> None:
         Request(())
     with pytest.raises(ValueError, match="at least one token"):
         Request((1,), 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--max-tokens", "0"],
+        ["--max-tokens", "-3"],
+        ["--temperature", "-1"],
+        ["--top-k", "0"],
+        ["--top-p", "7"],
+        ["--top-p", "x"],
+    ],
+)
+def test_numbers_out_of_range_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["generate", "run", "--prompt", "a", *arguments])
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err

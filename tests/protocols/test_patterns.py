@@ -147,14 +147,16 @@ REFUSED = [
     (protocol(r"a{0,9}{0,99}"), "LM0601", "{"),
     (protocol(r"[^x]*"), "LM0606", r"[^x]*"),
     (protocol(r"(?<a>x*)(?<b>x*)"), "LM0607", r"(?<a>x*)(?<b>x*)"),
-    (protocol(r"(?<a>x)", template="SELECT {a}"), "LM0610", "SELECT {a}"),
-    (protocol(r"(?<b>a)", template="SELECT {a}"), "LM0611", "SELECT {a}"),
-    (protocol(r"a", template="SELECT :b"), "LM0611", "SELECT :b"),
+    (protocol(r"(?<a>x)", template="SELECT {a}"), "LM0610", "{a}"),
+    (protocol(r"(?<b>a)", template="SELECT {a}"), "LM0611", "{a}"),
+    (protocol(r"a", template="SELECT :b"), "LM0611", ":b"),
     (protocol(r"(?<a>x)", allow={"b": ["x"]}), "LM0611", "(?<a>x)"),
     (protocol(r"(?<a>[a-z]+)", allow={"a": ["x", "x_y"]}), "LM0614", "(?<a>[a-z]+)"),
     (protocol(r"(?<a>[a-z]+)", allow={"a": []}), "LM0614", "(?<a>[a-z]+)"),
     (protocol(r"a", handover="<|sudo|>"), "LM0609", "<|sudo|>"),
     (protocol(r"a", "<|user|>"), "LM0612", "<|user|>"),
+    (protocol(r"a", "<|cal|>", "<|end|>", None, match="special"), "LM0609", "<|cal|>"),
+    (protocol(r"a", told=[literal("a<|asistant|>")]), "LM0609", "<|asistant|>"),
     (protocol(r"a", handover=None, match="special"), "LM0612", "```sql\n"),
     (protocol(r"a", "x*", regex=["open"]), "LM0601", "x*"),
     (protocol(r"(?:a{0,999}b){0,999}"), "LM0613", r"(?:a{0,999}b){0,999}"),
@@ -260,7 +262,7 @@ def test_a_protocol_that_nothing_speaks_is_checked(tmp_path: Path) -> None:
     path.write_text(SPOKEN_BY_NOTHING, encoding="utf-8")
     found = compile_spec(path).diagnostics.items
     assert sorted(d.code for d in found) == ["LM0604", "LM0611", "LM0612"]
-    assert {d.span.text for d in found if d.span} == {"+?", '":boddy"', '"<|eod|>"'}
+    assert {d.span.text for d in found if d.span} == {"+?", ":boddy", '"<|eod|>"'}
 
 
 def test_automata_are_data() -> None:

@@ -134,6 +134,8 @@ def test_generate_continues_a_prompt_and_samples_by_seed(finished: tuple[Path, s
     one, two = (lmc(*arguments, "--seed", "3", cwd=folder).stdout for _ in range(2))
     assert one == two
     assert one.startswith("the ")
+    empty = lmc("generate", "w8-s0", "--prompt", "", cwd=folder, check=1)
+    assert empty.stderr.startswith("error[LM0810]: the prompt is empty")
     missing = lmc("generate", "nobody", "--prompt", "x", cwd=folder, check=1)
     assert "LM0809" in missing.stderr
 
