@@ -10,6 +10,9 @@ from attrs.validators import ge
 from .schema import option, variant
 from .units import FilePath, Pattern
 
+MARK = r"<\|[^|<>\s]+\|>"
+"""What looks like a special token and must be declared where marks are read."""
+
 SPLITS = ("gpt2", "cl100k", "o200k")
 """Names of published patterns that split a text before merging."""
 

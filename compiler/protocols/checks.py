@@ -10,6 +10,8 @@ from attrs import frozen
 
 from ...spec.diagnostic import Diagnostics, Label
 from ...spec.protocol import PARAMETER, SPLICE
+from ...spec.span import Span
+from ...spec.tokenizer import MARK
 from ..syntax.tree import String
 from .dfa import begins, determinise, meetings
 from .monitor import Delimiter
@@ -20,54 +22,46 @@ from .trees import groups, named_body
 if TYPE_CHECKING:
     from .compile import ProtocolSource
 
-MARK = re.compile(r"<\|[^|<>\s]+\|>")
-"""What looks like a special token."""
+
+def check_specials(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> None:
+    """Record what is meant to be a special token and is none of the tokenizer's."""
+    meant: list[tuple[str, Span]] = []
+    if protocol.handover is not None and protocol.match != "text":
+        meant.append((protocol.handover.value, protocol.handover.span))
+    for literal in (protocol.open, protocol.close) if protocol.match in ("special", "both") else ():
+        if literal.prefix != "re" and re.fullmatch(MARK, literal.value):
+            meant.append((literal.value, literal.span))
+    for literal in protocol.told:
+        meant += [(mark.group(), inside(literal, *mark.span())) for mark in re.finditer(MARK, literal.value)]
+    for spelling, span in meant:
+        if spelling not in specials:
+            message = f"`{spelling}` is no special token of the tokenizer"
+            diagnostics.error("LM0609", span, message, help=f"declared are {', '.join(specials) or 'none'}")
 
 
 def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> None:
-    """Record delimiters that spell a special token and say not how they are meant, and undeclared hand-overs."""
-    handover = protocol.handover
-    declared = ", ".join(specials) or "none"
-    if handover is not None and protocol.match != "text" and handover.value not in specials:
-        message = f"`{handover.value}` is no special token of the tokenizer"
-        diagnostics.error("LM0609", handover.span, message, help=f"declared are {declared}")
-    for literal in protocol.told:
-        for mark in MARK.finditer(literal.value):
-            if mark.group() not in specials:
-                message = f"`{mark.group()}` is no special token of the tokenizer"
-                span = inside(literal, mark.start(), mark.end())
-                diagnostics.error("LM0609", span, message, help=f"declared are {declared}")
-    for literal in (protocol.open, protocol.close) if protocol.match in ("special", "both") else ():
-        if literal.prefix != "re" and MARK.fullmatch(literal.value) and literal.value not in specials:
-            message = f"`{literal.value}` is no special token of the tokenizer"
-            diagnostics.error("LM0609", literal.span, message, help=f"declared are {declared}")
-    if handover is not None and not handover.value:
+    """Record delimiters that have a special token in them and say not how it is meant, and empty hand-overs."""
+    handover, delimiters = protocol.handover, (protocol.open, protocol.close)
+    if handover is not None and not handover.value and protocol.match == "text":
         diagnostics.error("LM0601", handover.span, "a delimiter cannot be empty")
-    spelt = [lit for lit in (protocol.open, protocol.close) if lit.prefix != "re" and lit.value in specials]
-    for literal in spelt if protocol.match is None else ():
-        diagnostics.error(
-            "LM0612",
-            literal.span,
-            f"`{literal.value}` is a special token; `open` and `close` match text",
-            help='say which is meant: match = "special" (the token), "text" (its spelling) or "both"',
-        )
-    for literal in (protocol.open, protocol.close) if protocol.match != "text" else ():
+    spelt = [literal for literal in delimiters if literal.prefix != "re" and literal.value in specials]
+    for literal in delimiters if protocol.match != "text" else ():
         written = literal.value.replace("\\", "") if literal.prefix == "re" else literal.value
         part = next((spelling for spelling in specials if spelling in written), None)
-        if part is not None and literal not in spelt:
-            diagnostics.error(
-                "LM0612",
-                literal.span,
-                f"`{part}` is a special token; a delimiter is one special token, or text",
-                help='make it the token alone with match = "special", or say match = "text" for its spelling',
-            )
-    if protocol.match in ("special", "both") and not spelt and (handover is None or handover.value not in specials):
-        diagnostics.error(
-            "LM0612",
-            protocol.open.span,
-            f'match = "{protocol.match}" needs a delimiter that is a special token',
-            help=f"declared are {declared}",
-        )
+        if literal in spelt and protocol.match is None:
+            message = f"`{literal.value}` is a special token; `open` and `close` match text"
+            help = 'say which is meant: match = "special" (the token), "text" (its spelling) or "both"'
+            diagnostics.error("LM0612", literal.span, message, help=help)
+        elif literal not in spelt and part is not None:
+            message = f"`{part}` is a special token; a delimiter is one special token, or text"
+            help = 'make it the token alone with match = "special", or say match = "text" for its spelling'
+            diagnostics.error("LM0612", literal.span, message, help=help)
+    named = [literal.value for literal in (*delimiters, handover) if literal is not None]
+    special = any(value in specials or re.fullmatch(MARK, value) for value in named)
+    if protocol.match in ("special", "both") and not special:
+        message = f'match = "{protocol.match}" needs a delimiter that is a special token'
+        help = f"declared are {', '.join(specials) or 'none'}"
+        diagnostics.error("LM0612", protocol.open.span, message, help=help)
 
 
 def check_template(protocol: ProtocolSource, names: Sequence[str], diagnostics: Diagnostics) -> None:

@@ -15,7 +15,7 @@ from ...spec.automaton import Automata, Slot, SpokenProtocol
 from ...spec.diagnostic import Diagnostics
 from ...spec.span import Span
 from ..syntax.tree import String
-from .checks import Text, check_allowed, check_delimiters, check_searched, check_template
+from .checks import Text, check_allowed, check_delimiters, check_searched, check_specials, check_template
 from .dfa import byte_classes, determinise
 from .monitor import CompiledProtocol, Delimiter, build_monitor, can_be_called
 from .nfa import ANY_TEXT, Nfa, TooLarge, build_nfa
@@ -148,6 +148,7 @@ def _spoken(part: _Parts) -> SpokenProtocol:
 
 
 def _parts(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> _Parts | None:
+    check_specials(protocol, specials, diagnostics)
     check_delimiters(protocol, specials, diagnostics)
     literals = (protocol.open, protocol.close, protocol.body)
     parsed = [None if literal is None else parse_pattern(literal, diagnostics) for literal in literals]

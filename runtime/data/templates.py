@@ -22,10 +22,11 @@ from pathlib import Path
 from attrs import frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
+from ...spec.tokenizer import MARK
 
 ANSWER = "<|answer|>"
 REPLY = "reply"
-SPEAKER = re.compile(r"^<\|[^|<>\s]+\|>", re.MULTILINE)
+SPEAKER = re.compile(f"^{MARK}", re.MULTILINE)
 FIELD = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 

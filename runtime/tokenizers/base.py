@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...spec.diagnostic import Diagnostic, LmcError
-
-MARK = r"<\|[^|<>\s]+\|>"
-"""What looks like a special token and must be declared where marks are read."""
+from ...spec.tokenizer import MARK
 
 
 class Tokenizer(ABC):

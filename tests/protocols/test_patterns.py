@@ -233,6 +233,12 @@ def test_an_open_that_ends_another_does_not_hide_it() -> None:
     assert compile_protocols(pair, SPECIALS, Diagnostics()) is not None
 
 
+def test_a_special_token_may_be_spelt_like_anything() -> None:
+    diagnostics = Diagnostics()
+    assert compile_protocols([protocol("a", handover="</s>", match="both")], ["</s>"], diagnostics) is not None
+    assert diagnostics.items == []
+
+
 def test_two_protocols_cannot_share_a_special_open() -> None:
     one = protocol(None, "<|call|>", "<|end|>", None, match="special", name="one")
     two = protocol(None, "<|call|>", "x", None, match="special", name="two")
