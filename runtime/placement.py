@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from attrs import frozen
 
@@ -14,6 +16,18 @@ class Placement:
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that is free on a device, in bytes; a tenth of it is left for what is not counted."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] * 9 // 10
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10
+    return available * 1024 * 9 // 10
 
 
 def default_placement(device: str | None = None) -> Placement:

@@ -69,10 +69,10 @@ class Attention(nn.Module):
         self.v = Linear(width, spec.kv_heads * self.size, bias=bias)
         self.o = Linear(inner, width, bias=spec.bias == "all")
 
-    def new_cache(self, rows: int, capacity: int) -> KVCache:
-        """Return an empty cache on the weights' device."""
+    def new_cache(self, rows: int, capacity: int, device: torch.device | None = None) -> KVCache:
+        """Return an empty cache on `device` (default: the weights')."""
         weight = self.q.weight
-        return KVCache(rows, self.kv_heads, capacity, self.size, weight.device, weight.dtype)
+        return KVCache(rows, self.kv_heads, capacity, self.size, device or weight.device, weight.dtype)
 
     def forward(self, x: Tensor, context: Context, cache: KVCache | None = None) -> Tensor:
         """Mix float[B, T, D] along T; with a cache, keys and values of its rows come first and the new are appended."""
@@ -82,14 +82,19 @@ class Attention(nn.Module):
         v = self.v(x).view(rows, slots, -1, self.size).transpose(1, 2)
         if context.rotation is not None:
             q, k = rotate(q, context.rotation), rotate(k, context.rotation)
+        spread = context.layout.spread
+        if spread is not None:
+            q = spread.rows(q.transpose(1, 2)).transpose(1, 2)
         if cache is not None:
             cache.append(k.transpose(1, 2), v.transpose(1, 2), context.slots)
             if context.live is not None:
                 k, v = cache.read(context.live)
         mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=context.mask, is_causal=context.mask is None, enable_gqa=self.heads != self.kv_heads
-        )
-        return self.o(mixed.transpose(1, 2).reshape(rows, slots, -1))  # type: ignore[no-any-return]
+        ).transpose(1, 2)
+        if spread is not None:
+            mixed = spread.packed(mixed)
+        return self.o(mixed.reshape(rows, slots, -1))  # type: ignore[no-any-return]
 
 
 class Context:
@@ -97,7 +102,7 @@ class Context:
 
     Attributes:
         layout: how documents lie in the rows.
-        past: int64[B], positions that the cache held before. slots: where it takes the new ones (`ModelCache.slots`).
+        past: int64[B], positions that the cache held before. slots: where it takes the new ones.
         live: positions that attention reads from the cache; None when it reads only the new ones.
         mask: additive float[B, 1, T, S], or None where causality alone is enough.
         rotation: cosine and sine of the positions, or None without rotary positions.
@@ -106,22 +111,40 @@ class Context:
     slots: Tensor
 
     def __init__(
-        self, layout: SequenceLayout, rope: Rope | None, dtype: torch.dtype, cache: ModelCache | None = None
+        self,
+        layout: SequenceLayout,
+        rope: Rope | None,
+        dtype: torch.dtype,
+        cache: ModelCache | None = None,
+        live: int | None = None,
     ) -> None:
+        """Take what `TransformerModel.hidden` was given."""
         self.layout = layout
-        past = None if cache is None else cache.lengths
-        self.past = torch.zeros_like(layout.lengths) if past is None else past
-        if cache is not None:
-            self.slots = cache.slots(layout.documents >= 0)
+        self.past = torch.zeros_like(layout.lengths) if cache is None else cache.lengths
         self.rotation = None if rope is None else rope.tables(layout.positions, dtype)
         self.live: int | None = None
         self.mask: Tensor | None = None
-        if past is not None and bool(past.any()):
-            self.live = int((past + layout.lengths).max())
-            keys = torch.arange(self.live, device=self.past.device)
-            self.mask = _additive(keys <= layout.positions[:, :, None], dtype)[:, None]
+        if cache is not None:
+            self._continue(layout, dtype, cache, live)
         elif layout.packed:
             self.mask = _additive(layout.visible(), dtype)[:, None]
+
+    def _continue(self, layout: SequenceLayout, dtype: torch.dtype, cache: ModelCache, live: int | None) -> None:
+        """Find where the cache takes the new positions, and what they see of it."""
+        spread = layout.spread
+        if spread is None:
+            self.slots, width = cache.slots(layout.documents >= 0), layout.documents.shape[1]
+            fresh = live is None and not bool(self.past.any())
+        else:
+            self.slots, width = cache.places(layout.documents[0], layout.positions[0]), spread.slots.shape[1]
+            fresh, live = spread.fresh, spread.live
+        if fresh:
+            self.live = None if spread is None else live
+            return
+        self.live = int((self.past + layout.lengths).max()) if live is None else live
+        keys = torch.arange(self.live, device=self.past.device)
+        positions = self.past[:, None] + torch.arange(width, device=self.past.device)
+        self.mask = _additive(keys <= positions[:, :, None], dtype)[:, None]
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

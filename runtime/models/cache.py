@@ -2,8 +2,8 @@
 
 A cache holds B rows of up to `capacity` positions, each row with its own length. Rows that are not active in a call
 stay unchanged to the bit: what they would write goes to a slot behind the capacity that nobody reads. `truncate`
-forgets from the end, `fork` copies rows, `snapshot` and `restore` take rows out and put them back, `select` is a view
-of some rows that a chunk is appended to.
+forgets from the end, `fork` copies rows, `snapshot` and `restore` take spans of rows out as pieces and put them back,
+`select` is a view of some rows that a chunk is appended to.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, Self
+from typing import Self
 
 import torch
+from attrs import evolve
 from torch import Tensor
+
+from .pieces import KVPiece, ModelPiece, Piece, StatePiece
 
 
 class LayerCache(ABC):
@@ -37,16 +40,21 @@ class LayerCache(ABC):
         """Copy rows `source` int64[n] onto rows `target` int64[n]."""
 
     @abstractmethod
-    def snapshot(self, row: int, length: int) -> Any:
-        """Return what row `row` of `length` positions holds, independent of later changes."""
+    def snapshot(self, row: int, start: int, end: int) -> Piece | None:
+        """Return a copy of what a row holds of positions [start, end); None if it no longer knows."""
 
     @abstractmethod
-    def restore(self, row: int, snapshot: Any) -> None:
-        """Put a snapshot into a row."""
+    def restore(self, row: int, start: int, piece: Piece) -> None:
+        """Put a piece into a row from position `start` on."""
 
     @abstractmethod
     def truncate(self, row: int, length: int) -> None:
-        """Forget a row's positions from `length` on."""
+        """Forget a row's positions from `length` on. Raises ValueError if nothing could go on from there."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(held.nbytes for held in vars(self).values() if isinstance(held, Tensor))
 
 
 class KVCache(LayerCache):
@@ -63,9 +71,18 @@ class KVCache(LayerCache):
         self.keys.flatten(0, 1).index_copy_(0, slots, keys.flatten(0, 1))
         self.values.flatten(0, 1).index_copy_(0, slots, values.flatten(0, 1))
 
-    def read(self, live: int) -> tuple[Tensor, Tensor]:
-        """Return keys and values of the first `live` positions, float[n, K, live, E]."""
-        keys, values = self.keys[:, :live], self.values[:, :live]
+    def put(self, keys: Tensor, values: Tensor, position: int, slots: Tensor | None) -> None:
+        """Write float[n, K, E] to flat `slots` int64[n], or where None to one position of the first n rows."""
+        if slots is None:
+            self.keys[: len(keys), position] = keys
+            self.values[: len(values), position] = values
+        else:
+            self.keys.flatten(0, 1).index_copy_(0, slots, keys)
+            self.values.flatten(0, 1).index_copy_(0, slots, values)
+
+    def read(self, live: int, rows: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return keys and values of the first `live` positions of the first `rows` rows, float[n, K, live, E]."""
+        keys, values = self.keys[:rows, :live], self.values[:rows, :live]
         if self.rows is not None:
             keys, values = keys[self.rows], values[self.rows]
         return keys.transpose(1, 2), values.transpose(1, 2)
@@ -75,15 +92,16 @@ class KVCache(LayerCache):
         self.keys[target] = self.keys[source]
         self.values[target] = self.values[source]
 
-    def snapshot(self, row: int, length: int) -> tuple[Tensor, Tensor]:
-        """Return copies of the row's keys and values, float[length, K, E]."""
-        return self.keys[row, :length].clone(), self.values[row, :length].clone()
+    def snapshot(self, row: int, start: int, end: int) -> KVPiece:
+        """Return copies of the row's keys and values of a span."""
+        return KVPiece(self.keys[row, start:end].clone(), self.values[row, start:end].clone())
 
-    def restore(self, row: int, snapshot: Any) -> None:
+    def restore(self, row: int, start: int, piece: Piece) -> None:
         """Put keys and values back."""
-        keys, values = snapshot
-        self.keys[row, : len(keys)] = keys
-        self.values[row, : len(values)] = values
+        assert isinstance(piece, KVPiece)
+        end = start + len(piece.keys)
+        self.keys[row, start:end] = piece.keys
+        self.values[row, start:end] = piece.values
 
     def truncate(self, row: int, length: int) -> None:
         """Nothing to forget: positions beyond a row's length are never read."""
@@ -93,10 +111,15 @@ class StateCache(LayerCache):
     """States of a recurrence after every position, float[B, capacity + 1, D], and before the first, float[B, D].
 
     The history makes `truncate` exact; a recurrence for long contexts would keep snapshots instead.
+
+    Attributes:
+        base: int64[B] on the host: a row's states are known after `base` positions and more, and before the first. It
+            is where a row was restored, for pieces hold a state at their end alone.
     """
 
     def __init__(self, rows: int, capacity: int, width: int, device: torch.device, dtype: torch.dtype) -> None:
         self.states = torch.zeros(rows, capacity + 1, width, device=device, dtype=dtype)
+        self.base = torch.zeros(rows, dtype=torch.int64)
 
     def append(self, states: Tensor, slots: Tensor) -> None:
         """Write the states float[n, T, D] after each new position to flat `slots` int64[n * T]."""
@@ -110,17 +133,28 @@ class StateCache(LayerCache):
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Copy rows."""
         self.states[target] = self.states[source]
+        self.base[target.cpu()] = self.base[source.cpu()]
 
-    def snapshot(self, row: int, length: int) -> Tensor:
-        """Return a copy of the row's states."""
-        return self.states[row, :length].clone()
+    def snapshot(self, row: int, start: int, end: int) -> StatePiece | None:
+        """Return a copy of the state after a span; None before the row's base."""
+        if end < int(self.base[row]):
+            return None
+        # Of an empty span this is the slot that nobody reads.
+        return StatePiece(end - start, self.states[row, end - 1].clone())
 
-    def restore(self, row: int, snapshot: Any) -> None:
-        """Put states back."""
-        self.states[row, : len(snapshot)] = snapshot
+    def restore(self, row: int, start: int, piece: Piece) -> None:
+        """Put a state back; the row's base is there from now on."""
+        assert isinstance(piece, StatePiece)
+        end = start + piece.length
+        self.states[row, end - 1] = piece.state
+        self.base[row] = end
 
     def truncate(self, row: int, length: int) -> None:
-        """Nothing to forget: states beyond a row's length are never read."""
+        """Check that the state is known: those beyond a row's length are never read. Raises ValueError if not."""
+        base = int(self.base[row])
+        if 0 < length < base:
+            raise ValueError(f"row {row} was restored at {base} positions: its state after {length} is not known")
+        self.base[row] = min(base, length)
 
 
 class ModelCache:
@@ -147,6 +181,10 @@ class ModelCache:
         """
         return slots_of(torch.arange(self.rows, device=used.device), self.lengths, used, self.capacity)
 
+    def places(self, numbers: Tensor, positions: Tensor) -> Tensor:
+        """Return where `positions` int64[N] of rows `numbers` int[N] lie among all rows and positions, int64[N]."""
+        return numbers.long() * (self.capacity + 1) + positions
+
     def reset(self, row: int) -> None:
         """Empty a row."""
         self.truncate(row, 0)
@@ -166,19 +204,49 @@ class ModelCache:
             layer.copy_rows(torch.tensor([source], device=device), torch.tensor([target], device=device))
         self.lengths[target] = self.lengths[source]
 
-    def snapshot(self, row: int) -> tuple[int, list[Any]]:
-        """Return what a row holds, independent of later changes."""
-        length = int(self.lengths[row])
-        return length, [layer.snapshot(row, length) for layer in self.layers]
+    def snapshot(self, row: int, start: int = 0, end: int | None = None) -> ModelPiece:
+        """Return a copy of what a row holds of positions [start, end), by default of all.
 
-    def restore(self, row: int, snapshot: tuple[int, list[Any]]) -> None:
-        """Put a snapshot into a row. Raises ValueError if it is longer than the capacity."""
-        length, parts = snapshot
-        if length > self.capacity:
-            raise ValueError(f"a snapshot of {length} positions does not fit a capacity of {self.capacity}")
-        for layer, part in zip(self.layers, parts, strict=True):
-            layer.restore(row, part)
-        self.lengths[row] = length
+        Raises ValueError unless 0 <= start <= end <= the row's length, and start < end if that is not 0.
+        """
+        length = int(self.lengths[row])
+        end = length if end is None else end
+        if not 0 <= start <= end <= length or 0 < start == end:
+            raise ValueError(f"row {row} holds {length} positions, not a span [{start}, {end})")
+        return ModelPiece(start, end, tuple(layer.snapshot(row, start, end) for layer in self.layers))
+
+    def fill(self, row: int, piece: ModelPiece) -> ModelPiece:
+        """Return a piece with what it lacks taken from a row that holds the same positions, as far as that knows."""
+        layers = zip(self.layers, piece.parts, strict=True)
+        parts = (layer.snapshot(row, piece.start, piece.end) if part is None else part for layer, part in layers)
+        return evolve(piece, parts=tuple(parts))
+
+    def restore(self, row: int, *pieces: ModelPiece) -> None:
+        """Put spans that follow one another behind what a row holds.
+
+        Raises ValueError if the first does not begin where the row ends, if they do not follow one another, if they do
+        not fit the capacity, or if the last one lacks what some layer would go on from.
+        """
+        at = int(self.lengths[row])
+        for piece in pieces:
+            if piece.start != at:
+                raise ValueError(f"a span from position {piece.start} on cannot follow {at} positions in row {row}")
+            at = piece.end
+        if at > self.capacity:
+            raise ValueError(f"a snapshot of {at} positions does not fit a capacity of {self.capacity}")
+        if pieces and not pieces[-1].whole:
+            raise ValueError(f"a row cannot go on from {at} positions: some layer's state there is not known")
+        for number, layer in enumerate(self.layers):
+            for piece in pieces:
+                part = piece.parts[number]
+                if part is not None:
+                    layer.restore(row, piece.start, part)
+        self.lengths[row] = at
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all rows of all layers."""
+        return self.lengths.nbytes + sum(layer.num_bytes for layer in self.layers)
 
     def select(self, rows: Tensor) -> CacheRows:
         """Return a view of `rows` int64[n], to append a chunk to them alone."""
@@ -202,6 +270,10 @@ class CacheRows(ModelCache):
     def slots(self, used: Tensor) -> Tensor:
         """Return where new positions of the rows lie among all, int64[n * T]."""
         return slots_of(self.chosen, self.lengths, used, self.capacity)
+
+    def places(self, numbers: Tensor, positions: Tensor) -> Tensor:
+        """Return where `positions` int64[N] of the rows, numbered as chosen, lie among all, int64[N]."""
+        return super().places(self.chosen[numbers.long()], positions)
 
 
 def slots_of(rows: Tensor, past: Tensor, used: Tensor, capacity: int) -> Tensor:

@@ -26,22 +26,26 @@ class GatedRecurrence(nn.Module):
         self.gate = Linear(width, width)
         self.o = Linear(width, width)
 
-    def new_cache(self, rows: int, capacity: int) -> StateCache:
-        """Return an empty cache on the weights' device."""
+    def new_cache(self, rows: int, capacity: int, device: torch.device | None = None) -> StateCache:
+        """Return an empty cache on `device` (default: the weights')."""
         weight = self.o.weight
-        return StateCache(rows, capacity, weight.shape[0], weight.device, weight.dtype)
+        return StateCache(rows, capacity, weight.shape[0], device or weight.device, weight.dtype)
 
     def forward(self, x: Tensor, context: Context, cache: StateCache | None = None) -> Tensor:
         """Mix float[B, T, D] along T; with a cache, each row goes on from its state and the new states are appended."""
         value, forget = self.value(x), torch.sigmoid(self.forget(x))
-        starts = context.layout.positions == 0
-        state = torch.zeros_like(x[:, 0]) if cache is None else cache.last(context.past)
+        starts, spread = context.layout.positions == 0, context.layout.spread
+        if spread is not None:
+            value, forget, starts = spread.rows(value), spread.rows(forget), spread.rows(starts)
+        state = torch.zeros_like(value[:, 0]) if cache is None else cache.last(context.past)
         states = []
-        for t in range(x.shape[1]):
+        for t in range(value.shape[1]):
             state = torch.where(starts[:, t, None], 0.0, state)
             state = forget[:, t] * state + (1 - forget[:, t]) * value[:, t]
             states.append(state)
         history = torch.stack(states, dim=1)
+        if spread is not None:
+            history = spread.packed(history)
         if cache is not None:
             cache.append(history, context.slots)
         return self.o(torch.sigmoid(self.gate(x)) * history)  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...spec.model import Attention as AttentionSpec
@@ -58,16 +59,22 @@ class TransformerModel(nn.Module):
             self.unembed.weight = self.embed.weight
         self.head_site = Site()
 
-    def hidden(self, tokens: Tensor, layout: SequenceLayout, cache: ModelCache | None = None) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, layout: SequenceLayout, cache: ModelCache | None = None, live: int | None = None
+    ) -> Tensor:
         """Return the normalised residual stream float[B, T, D] of int64[B, T] tokens.
 
         With a cache, the used slots of each row continue that row and are appended to it; `layout.positions`
-        must count on from the cache's lengths (`SequenceLayout.chunk`). Raises ValueError beyond its capacity.
+        must count on from the cache's lengths (`SequenceLayout.chunk`, `SequenceLayout.packed_chunk`). `live` is at
+        least the length of the longest row once they are there; the device is asked where nothing tells.
+        Raises ValueError beyond the cache's capacity.
         """
-        if cache is not None and int((cache.lengths + layout.lengths).max()) > cache.capacity:
-            raise ValueError(f"the cache holds {cache.capacity} positions per row; more were given")
+        if cache is not None:
+            known = live if layout.spread is None else layout.spread.live
+            if (int((cache.lengths + layout.lengths).max()) if known is None else known) > cache.capacity:
+                raise ValueError(f"the cache holds {cache.capacity} positions per row; more were given")
         x = self.embed_site(self.embed(tokens))
-        context = Context(layout, self.rope, x.dtype, cache)
+        context = Context(layout, self.rope, x.dtype, cache, live)
         for number, block in enumerate(self.blocks):
             x = block(x, context, None if cache is None else cache.layers[number])
         if cache is not None:
@@ -82,18 +89,26 @@ class TransformerModel(nn.Module):
         """Return logits float[B, T, V] of int64[B, T] tokens."""
         return self.head(self.hidden(tokens, layout, cache))
 
-    def step(self, tokens: Tensor, cache: ModelCache, active: Tensor) -> Tensor:
+    def step(self, tokens: Tensor, cache: ModelCache, active: Tensor, live: int | None = None) -> Tensor:
         """Append one token int64[B] to each row that is `active` bool[B]; return logits float[B, V] of what follows.
 
-        Logits of inactive rows mean nothing; their cache rows stay unchanged.
+        Logits of inactive rows mean nothing; their cache rows stay unchanged. `live` is at least the length of the
+        longest active row once its token is there; the device is asked where it is None.
         """
         layout = SequenceLayout.chunk(active.long(), cache.lengths, 1)
-        return self.head(self.hidden(tokens[:, None], layout, cache)[:, 0])
+        return self.head(self.hidden(tokens[:, None], layout, cache, live)[:, 0])
 
     def new_cache(self, rows: int, capacity: int) -> ModelCache:
         """Return an empty cache for `rows` rows of up to `capacity` positions."""
-        layers = [block.mixer.new_cache(rows, capacity) for block in self.blocks]  # type: ignore[union-attr,operator]
-        return ModelCache(layers, rows, capacity, self.embed.weight.device)
+        return self._empty_cache(rows, capacity, self.embed.weight.device)
+
+    def cache_bytes(self, rows: int, capacity: int) -> int:
+        """Return the bytes that `new_cache` would take, without taking them."""
+        return self._empty_cache(rows, capacity, torch.device("meta")).num_bytes
+
+    def _empty_cache(self, rows: int, capacity: int, device: torch.device) -> ModelCache:
+        layers = [block.mixer.new_cache(rows, capacity, device) for block in self.blocks]  # type: ignore[union-attr,operator]
+        return ModelCache(layers, rows, capacity, device)
 
     def sites(self) -> dict[str, nn.Module]:
         """Return the places that probes can observe, by name."""

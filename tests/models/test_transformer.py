@@ -144,42 +144,6 @@ def test_cached_decoding_equals_uncached_in_single_precision(cpu: Placement) -> 
         torch.testing.assert_close(torch.stack(steps, dim=1), whole, rtol=0, atol=1e-5)
 
 
-def test_rows_that_are_not_active_stay_as_they_are_to_the_bit(model: TransformerModel) -> None:
-    cache = model.new_cache(2, 10)
-    model(tokens_of(2, 4), SequenceLayout.rows([4, 3], 4), cache)
-    before = cache.snapshot(1)
-    model.step(torch.tensor([1, 2]), cache, torch.tensor([True, False]))
-    model(tokens_of(2, 3), SequenceLayout.chunk(torch.tensor([3, 0]), cache.lengths, 3), cache)
-    length, parts = cache.snapshot(1)
-    assert length == before[0] == 3
-    for now, then in zip(parts, before[1], strict=True):
-        for a, b in zip(torch.utils._pytree.tree_leaves(now), torch.utils._pytree.tree_leaves(then), strict=True):
-            assert torch.equal(a, b)
-
-
-def test_truncating_forking_and_restoring_equal_a_replay(model: TransformerModel) -> None:
-    x = tokens_of(1, 9)[0]
-    whole = model(x[None], SequenceLayout.rows([9]))[0]
-    cache = model.new_cache(3, 12)
-    active = torch.tensor([True, False, False])
-    for t in range(7):
-        model.step(torch.stack((x[t], x[0], x[0])), cache, active)
-    kept = cache.snapshot(0)
-    cache.truncate(0, 5)
-    cache.fork(0, 1)
-    cache.restore(2, kept)
-    logits = model.step(torch.stack((x[5], x[5], x[7])), cache, torch.tensor([True, True, True]))
-    torch.testing.assert_close(logits, torch.stack((whole[5], whole[5], whole[7])), rtol=0, atol=1e-12)
-
-
-def test_a_cache_refuses_what_it_cannot_hold(model: TransformerModel) -> None:
-    cache = model.new_cache(1, 4)
-    with pytest.raises(ValueError, match="4 positions"):
-        model(tokens_of(1, 5), SequenceLayout.rows([5]), cache)
-    with pytest.raises(ValueError, match="holds 0 positions"):
-        cache.truncate(0, 1)
-
-
 def test_packed_documents_equal_separate_ones(model: TransformerModel) -> None:
     x = tokens_of(1, 11)
     packed = model(x, SequenceLayout.pack([[6, 5]]))[0]
