@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import frozen
-from attrs.validators import ge
+from attrs.validators import deep_iterable, ge, min_len
 
+from .sample import Sample
 from .schema import option, variant
 from .units import Steps
 
@@ -31,7 +32,7 @@ class LossEval:
 @variant("eval", "answers")
 @frozen(kw_only=True)
 class AnswersEval:
-    """Greedy answers to the questions of a dialogue data set, through the real tools.
+    """Answers to the questions of a dialogue data set, through the real tools; greedy unless `sample` says otherwise.
 
     Metrics: `accuracy`, `follows` (share of answers equal to what the store holds after its values are permuted
     between rows; with protocols only), `calls` (share of dialogues in which a tool answered; of several protocols
@@ -44,7 +45,9 @@ class AnswersEval:
     match: Literal["ends", "contains", "exact"] = option("How the last turn must meet the answer turn.", default="ends")
     examples: int | None = option("How many questions, drawn by `seed`; all if none.", default=None)
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
-    seed: int = option("Seed of drawn questions and of the permutation.", default=0)
+    seed: int = option("Seed of drawn questions, of the permutation and of the first answer's tokens.", default=0)
+    temperature: float = option("0 is greedy.", default=0.0, validator=ge(0.0))
+    sample: Sample = option("How tokens are drawn.", default=Sample(temperature=0.0))
     every: Steps | None = option(
         "Steps between evaluations in training; none: only at the end.",
         default=None,
@@ -53,7 +56,7 @@ class AnswersEval:
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
 
 
-@variant("eval", "generate")
+@variant("eval", "generate", revision=2)
 @frozen(kw_only=True)
 class GenerateEval:
     """Samples, written to `samples.jsonl` and `samples.txt`. Metrics: `tokens`."""
@@ -63,8 +66,10 @@ class GenerateEval:
     samples: int = option("How many continuations.", default=1, validator=ge(1))
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
     temperature: float = option("0 is greedy.", default=1.0, validator=ge(0.0))
-    top_k: int | None = option("Keep the k likeliest tokens.", default=None)
-    top_p: float | None = option("Keep the likeliest tokens up to this share.", default=None)
+    sample: Sample = option("How tokens are drawn.", default=Sample())
+    stop: tuple[str, ...] = option(
+        "Texts that end a sample and are no part of it.", default=(), validator=deep_iterable(min_len(1))
+    )
     seed: int = option("Seed of the first sample; each next one adds one.", default=0)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
     every: Steps | None = option(
