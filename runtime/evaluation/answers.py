@@ -1,4 +1,4 @@
-"""Answers to the questions of dialogues, greedy, through the real tools.
+"""Answers to the questions of dialogues, through the real tools.
 
 `accuracy` counts answers that meet the gold turn with the values of the table. `follows` asks the same questions of a
 store whose values were permuted between rows and counts answers that meet the new values: a model that reads follows,
@@ -16,7 +16,9 @@ from attrs import evolve
 from ...spec.diagnostic import LmcError
 from ...spec.evaluation import AnswersEval
 from ..data.dataset import DialogueDataset, Question
-from ..generation.engine import Engine, Request, Transcript
+from ..generation.engine import Engine
+from ..generation.requests import Request, Transcript
+from ..generation.settings import sampling_of
 from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
 from ..stores.base import Database, Row
@@ -59,7 +61,13 @@ def _ask(
     questions: Sequence[Question],
 ) -> list[Transcript]:
     engine = Engine(model, context.tokenizer, toolkit)
-    return engine.run([Request(question.prompt, spec.max_tokens) for question in questions])
+    sampling = sampling_of(spec.sample, context.tokenizer, spec.seed)
+    return engine.run(
+        [
+            Request(question.prompt, spec.max_tokens, evolve(sampling, seed=spec.seed + number))
+            for number, question in enumerate(questions)
+        ]
+    )
 
 
 def _follows(

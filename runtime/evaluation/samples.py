@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...spec.evaluation import GenerateEval
-from ..generation.engine import Engine, Request
-from ..generation.sampling import Sampling
+from ..generation.engine import Engine
+from ..generation.requests import Request
+from ..generation.settings import sampling_of
 from ..models.transformer import TransformerModel
 from .context import EvalContext, EvalResult
 
@@ -13,7 +14,7 @@ def evaluate_generate(spec: GenerateEval, model: TransformerModel, context: Eval
     """Return samples as rows and `tokens`, the mean length of a continuation."""
     prompt = tuple(context.tokenizer.encode_marked(spec.prompt) or context.tokenizer.encode("\n"))
     requests = [
-        Request(prompt, spec.max_tokens, Sampling(spec.temperature, spec.top_k, spec.top_p, spec.seed + number))
+        Request(prompt, spec.max_tokens, sampling_of(spec.sample, context.tokenizer, spec.seed + number), spec.stop)
         for number in range(spec.samples)
     ]
     transcripts = Engine(model, context.tokenizer, context.toolkit).run(requests)

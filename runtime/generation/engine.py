@@ -1,122 +1,75 @@
-"""The decoding loop: lanes of a cache that requests join and leave, tools included.
-
-One turn of the loop
-    admit     requests take free lanes; their prompts, and replies that have come, go through the model as chunks
-    sample    every ready lane draws a token; the automaton reads it; one transfer tells which lanes need the host
-    handle    lanes that end leave; lanes that call park until their reply is there and hold nobody
-    step      the other lanes append their token
-
-The automaton never sees injected tokens; after a reply its state is free text. Where a protocol is constrained only
-legal tokens are drawn, and what must follow is said without asking the model.
-"""
+"""An engine: a model, a tokenizer and tools that continue prompts, many at a time."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Literal
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from attrs import Factory, define, frozen
-from torch import Tensor
+from attrs import define
 
-from ..models.decode import Decoder
-from ..models.layout import SequenceLayout
+from ..models.cache import ModelCache
+from ..models.decode import StepWeights
 from ..models.transformer import TransformerModel
-from ..protocols.lift import FiredEvent, TokenAutomaton
+from ..placement import free_bytes
+from ..protocols.lift import TokenAutomaton
 from ..protocols.state import DeviceAutomaton
 from ..tokenizers.base import Tokenizer
-from ..tools.base import Answer, Outcome
-from .sampling import Samplers, Sampling
+from .loop import Loop
+from .prefix_tree import PrefixTree
+from .requests import Finished, Happening, Request, Transcript
+from .stops import MOST_STRINGS
 from .toolkit import Toolkit
 
-Stop = Literal["end", "length", "unterminated"]
-
-
-@frozen
-class Request:
-    """A prompt to continue by at most `max_tokens` tokens, tool replies included.
-
-    Raises ValueError for an empty prompt and for less than one token.
-    """
-
-    prompt: tuple[int, ...]
-    max_tokens: int = 256
-    sampling: Sampling = Sampling()
-
-    def __attrs_post_init__(self) -> None:
-        if not self.prompt:
-            raise ValueError("a prompt needs at least one token")
-        if self.max_tokens < 1:
-            raise ValueError("a continuation has at least one token")
-
-
-@frozen
-class ToolRecord:
-    """One call: what was captured, what came of it, what was injected, and where in the tokens it was injected."""
-
-    protocol: str
-    captures: dict[str, str]
-    outcome: Outcome
-    reply: str
-    at: int
-
-
-@frozen
-class Transcript:
-    """A finished continuation.
-
-    Attributes:
-        tokens: prompt and continuation. prompt: length of the prompt.
-        injected: spans [start, end) of tokens that tools wrote.
-        stop: `end`: a special token that no protocol names; `unterminated`: one inside a call; `length`.
-    """
-
-    tokens: tuple[int, ...]
-    prompt: int
-    calls: tuple[ToolRecord, ...]
-    injected: tuple[tuple[int, int], ...]
-    stop: Stop
+LEAST_CAPACITY = 256
+"""A cache that is kept between runs grows in powers of two from here."""
 
 
 @define
-class Lane:
-    """A request in a row of the cache.
+class Stats:
+    """What an engine has done since they were set.
 
     Attributes:
-        pending: tokens that are not in the cache yet. read: tokens before those that the automaton reads.
-        reply: the answer that a parked lane waits for, to the `captures` of a call of `protocol`.
+        steps: decode steps. slots: rows that these computed. useful: rows of these that had a token to append.
+        prefilled: tokens that went through the model as chunks: prompts, and what tools or automata said.
+        seconds: time spent.
     """
 
-    number: int
-    request: Request
-    tokens: list[int]
-    pending: list[int]
-    read: int
-    reply: Future[Answer] | None = None
-    protocol: int = -1
-    captures: dict[str, bytes] = Factory(dict)
-    counts: dict[int, int] = Factory(dict)
-    calls: list[ToolRecord] = Factory(list)
-    injected: list[tuple[int, int]] = Factory(list)
-
-    @property
-    def limit(self) -> int:
-        """Most tokens that the transcript may have."""
-        return len(self.request.prompt) + self.request.max_tokens
+    steps: int = 0
+    slots: int = 0
+    useful: int = 0
+    prefilled: int = 0
+    seconds: float = 0.0
 
 
 class Engine:
-    """Continues prompts with a model, `lanes` at a time."""
+    """Continues prompts with a model that must not change meanwhile, `lanes` at a time.
+
+    Attributes:
+        context: most tokens of a transcript; None for no limit but memory.
+        tree: what is kept of prompts and dialogues between runs; None for nothing.
+        note: told what people should know, such as a slower way that had to be taken.
+    """
 
     def __init__(
-        self, model: TransformerModel, tokenizer: Tokenizer, toolkit: Toolkit | None = None, lanes: int = 64
+        self,
+        model: TransformerModel,
+        tokenizer: Tokenizer,
+        toolkit: Toolkit | None = None,
+        lanes: int = 64,
+        *,
+        context: int | None = None,
+        tree: PrefixTree | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.model, self.tokenizer, self.toolkit, self.lanes = model, tokenizer, toolkit, lanes
+        self.context, self.tree, self.note = context, tree, note
+        self.stats = Stats()
         self.device = model.embed.weight.device
+        self.weights = StepWeights.of(model)
+        self.cache: ModelCache | None = None
         num_ids = max(model.spec.num_ids(), tokenizer.vocab_size)
         named = toolkit.automata.monitor.specials if toolkit else ()
         ends = [number for spelling, number in tokenizer.specials.items() if spelling not in named]
@@ -127,231 +80,101 @@ class Engine:
         self.forces = None if forced is None else torch.from_numpy(forced.forces).to(self.device)
         self.stops = torch.from_numpy(_stops(toolkit.lifted)).to(self.device) if toolkit else None
 
+    def run(self, requests: Sequence[Request], *, share: bool = False) -> list[Transcript]:
+        """Return the transcripts of the requests, in their order; see `stream`."""
+        found = {
+            happening.number: happening.transcript
+            for happening in self.stream(requests, share=share, listening=False)
+            if isinstance(happening, Finished)
+        }
+        return [found[number] for number in range(len(requests))]
+
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> list[Transcript]:
-        """Return the transcripts of the requests, in their order.
+    def stream(
+        self, requests: Sequence[Request], *, share: bool = False, keep: bool = False, listening: bool = True
+    ) -> Iterator[Happening]:
+        """Continue the requests and give what happens as it does; a request's number is its index.
+
+        A request that cannot be continued is refused, with the reason in its transcript; the others are unharmed.
+
+        Args:
+            requests: what to continue.
+            share: whether beginnings that prompts share are computed once; needs a prefix tree.
+            keep: whether the prefix tree keeps these dialogues for later runs.
+            listening: whether the model's words and calls are told as they come, or only what is finished.
 
         Raises LmcError (LM0902) if a tool's database vanishes.
         """
-        if not requests:
-            return []
-        return _Run(self, requests).run()
+        began = time.monotonic()
+        accepted: list[tuple[int, Request]] = []
+        strings: set[str] = set()
+        for number, request in enumerate(requests):
+            error = self.refusal(request)
+            if len(strings | set(request.stop)) > MOST_STRINGS:
+                error = error or f"the requests of one run have at most {MOST_STRINGS} distinct stop strings"
+            if error is None:
+                strings |= set(request.stop)
+                accepted.append((number, request))
+            else:
+                yield Finished(number, Transcript(request.prompt, len(request.prompt), (), (), "refused", error=error))
+        if not accepted:
+            return
+        cache, self.cache = self._cache_for([request for _, request in accepted]), None
+        try:
+            loop = Loop(self, accepted, cache, listening, keep)
+            if share and self.tree is not None:
+                loop.share([request.prompt for _, request in accepted])
+            yield from loop.happenings()
+        finally:
+            self.cache = cache
+            self.stats.seconds += time.monotonic() - began
+
+    def limit(self, request: Request) -> int:
+        """Return the most tokens that a request's transcript may have."""
+        wanted = len(request.prompt) + request.max_tokens
+        return wanted if self.context is None else min(wanted, self.context)
+
+    def refusal(self, request: Request) -> str | None:
+        """Return why a request cannot be continued, if it cannot."""
+        prompt, known = request.prompt, self.model.spec.num_ids()
+        if not prompt:
+            return "the prompt is empty; begin with a special token or a word"
+        if min(prompt) < 0 or max(prompt) >= known:
+            unknown = next(token for token in prompt if not 0 <= token < known)
+            return f"token {unknown} is not in the model's vocabulary of {known:,}"
+        sampling = request.sampling
+        named = [*(token for token, _ in sampling.bias), *sampling.banned]
+        if any(not 0 <= token < known for token in named):
+            return f"sampling biases or bans token {max(named, key=abs)}; the model's vocabulary has {known:,}"
+        if self.context is not None and len(prompt) >= self.context:
+            return f"the prompt has {len(prompt):,} tokens; the context of {self.context:,} has no room for another"
+        needed, free = self.model.cache_bytes(1, self.limit(request)), self._free()
+        if needed > free:
+            size = f"{self.limit(request):,} tokens need {needed / 2**30:,.1f} GiB of cache"
+            return f"{size}, {free / 2**30:,.1f} GiB are free; ask for fewer tokens"
+        return None
+
+    def _free(self) -> int:
+        """Return the bytes that a cache may take; the one kept between runs is given back first if need be."""
+        held = 0 if self.cache is None else self.model.cache_bytes(self.cache.rows, self.cache.capacity)
+        return free_bytes(self.device) + held
+
+    def _cache_for(self, requests: Sequence[Request]) -> ModelCache:
+        """Return an empty cache for the requests: the one that is kept, or a new one with as many lanes as fit."""
+        capacity, rows = max(map(self.limit, requests)), min(self.lanes, len(requests))
+        kept = self.cache
+        if kept is not None and kept.rows >= rows and kept.capacity >= capacity and kept.rows <= 2 * rows:
+            return kept
+        self.cache = kept = None
+        free = free_bytes(self.device)
+        rows = max(1, min(rows, free // self.model.cache_bytes(1, capacity)))
+        rounded = max(LEAST_CAPACITY, 1 << (capacity - 1).bit_length())
+        if self.model.cache_bytes(rows, rounded) <= free // 2:
+            capacity = rounded
+        return self.model.new_cache(rows, capacity)
 
 
 def _stops(automaton: TokenAutomaton) -> npt.NDArray[np.bool_]:
     """Return bool[E]: the effects that a lane cannot go on after without the host."""
     kinds = [{fired.event.kind for fired in listed} for listed in automaton.events]
     return np.array([bool(kind & {"handover", "malformed", "abort"}) for kind in kinds])
-
-
-class _Run:
-    """The state of one run: lanes by row, and per row the logits of its next token.
-
-    Sampled tokens stay on the device, in `said`, until a lane needs the host; `length` and `going` are what the host
-    knows of lengths and of lanes that are ready without asking.
-    """
-
-    def __init__(self, engine: Engine, requests: Sequence[Request]) -> None:
-        self.engine, self.model, self.automaton = engine, engine.model, engine.automaton
-        self.rows = min(engine.lanes, len(requests))
-        self.queue = deque(enumerate(requests))
-        self.done: dict[int, Transcript] = {}
-        self.lanes: list[Lane | None] = [None] * self.rows
-        capacity = max(len(r.prompt) + r.max_tokens for r in requests)
-        self.cache = self.model.new_cache(self.rows, capacity)
-        self.decoder = Decoder(self.model, self.cache)
-        weight = self.model.embed.weight
-        self.logits = torch.zeros(self.rows, self.model.spec.num_ids(), device=weight.device, dtype=weight.dtype)
-        self.ready = torch.zeros(self.rows, dtype=torch.bool, device=weight.device)
-        self.lengths = torch.zeros(self.rows, dtype=torch.int64, device=weight.device)
-        self.limits = torch.zeros_like(self.lengths)
-        self.said = torch.zeros(self.rows, capacity + 1, dtype=torch.int64, device=weight.device)
-        self.length = np.zeros(self.rows, dtype=np.int64)
-        self.going = np.zeros(self.rows, dtype=np.bool_)
-        self.samplers = Samplers.of([Sampling()] * self.rows, weight.device)
-        self.states = self.automaton.initial(self.rows) if self.automaton else None
-
-    def run(self) -> list[Transcript]:
-        while self.queue or any(self.lanes):
-            self._admit()
-            self._collect()
-            self._prefill()
-            if self.going.any():
-                self._decode()
-        return [self.done[number] for number in sorted(self.done)]
-
-    def _admit(self) -> None:
-        for row, lane in enumerate(self.lanes):
-            if lane is None and self.queue:
-                number, request = self.queue.popleft()
-                prompt = list(request.prompt)
-                lane = self.lanes[row] = Lane(number, request, prompt, prompt.copy(), len(prompt))
-                self.cache.reset(row)
-                self.limits[row] = lane.limit
-                self.samplers = self.samplers.replaced(row, request.sampling, len(prompt))
-                if self.automaton is not None and self.states is not None:
-                    self.automaton.start(self.states, row, self._num_bytes(prompt))
-
-    def _collect(self) -> None:
-        """Take the replies that have come; wait for one only if no lane can go on without."""
-        parked = {lane.reply: row for row, lane in enumerate(self.lanes) if lane and lane.reply}
-        if not parked:
-            return
-        idle = not self.going.any() and not any(lane and lane.pending and not lane.reply for lane in self.lanes)
-        finished, _ = wait(parked, timeout=None if idle else 0, return_when=FIRST_COMPLETED)
-        for future in finished:
-            self._inject(parked[future], future.result())
-
-    def _num_bytes(self, tokens: Sequence[int]) -> int:
-        return len(self.engine.tokenizer.text_bytes(tokens))
-
-    def _inject(self, row: int, answer: Answer) -> None:
-        lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None
-        assert toolkit is not None
-        assert self.automaton is not None
-        assert self.states is not None
-        reply = toolkit.reply(lane.protocol, answer)
-        at = len(lane.tokens)
-        decoded = {name: text.decode(errors="replace") for name, text in lane.captures.items()}
-        name = toolkit.protocols[lane.protocol].name
-        record = ToolRecord(name, decoded, answer.outcome, self.engine.tokenizer.decode(reply), at)
-        lane.calls.append(record)
-        lane.reply = None
-        lane.counts[lane.protocol] = lane.counts.get(lane.protocol, 0) + 1
-        if at + len(reply) >= lane.limit:
-            self._finish(row, "length")
-            return
-        lane.tokens += reply
-        lane.pending += reply
-        lane.injected.append((at, at + len(reply)))
-        lane.read = len(lane.tokens)
-        self.automaton.resume(self.states, row, self._num_bytes(lane.tokens))
-
-    def _prefill(self) -> None:
-        """Send pending tokens of all lanes that are not parked through the model, ragged, as one chunk."""
-        rows = [row for row, lane in enumerate(self.lanes) if lane and lane.pending and not lane.reply]
-        if not rows:
-            return
-        device = self.logits.device
-        chunks = [self.lanes[row].pending for row in rows]  # type: ignore[union-attr]
-        counts = torch.tensor([len(chunk) for chunk in chunks], device=device)
-        width = int(counts.max())
-        tokens = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=device)
-        where = torch.tensor(rows, device=device)
-        part = self.cache.select(where)
-        hidden = self.model.hidden(tokens, SequenceLayout.chunk(counts, part.lengths, width), part)
-        self.logits[where] = self.model.head(hidden[torch.arange(len(rows), device=device), counts - 1])
-        lengths = [len(self.lanes[row].tokens) for row in rows]  # type: ignore[union-attr]
-        self.ready[where], self.going[rows] = True, True
-        self.lengths[where], self.length[rows] = torch.tensor(lengths, device=device), lengths
-        for row in rows:
-            self.lanes[row].pending = []  # type: ignore[union-attr]
-
-    def _decode(self) -> None:
-        tokens = self._sample()
-        at = torch.where(self.ready, self.lengths, self.cache.capacity)
-        self.said.scatter_(1, at[:, None], tokens[:, None])
-        self.lengths += self.ready
-        self.length += self.going
-        flags = self.engine.ends[tokens] | (self.lengths >= self.limits)
-        effects = None
-        if self.automaton is not None and self.states is not None:
-            effects = self.automaton.advance(self.states, tokens, self.ready)
-            flags |= self.engine.stops[effects]  # type: ignore[index]
-            if self.engine.forces is not None:
-                flags |= self.engine.forces[self.states.states]
-        flags &= self.ready
-        if bool(flags.any()):
-            self._attend(flags.nonzero()[:, 0].tolist(), tokens, effects)
-        if self.going.any():
-            lengths = self.length[self.going]
-            longest = int(lengths.max())
-            self.logits = self.decoder.step(tokens, self.ready, longest, bool((lengths == longest).all()))
-
-    def _attend(self, rows: list[int], tokens: Tensor, effects: Tensor | None) -> None:
-        """Look at the lanes in which something happened that the device cannot decide."""
-        for row in rows:
-            lane = self.lanes[row]
-            assert lane is not None
-            lane.tokens += self.said[row, len(lane.tokens) : int(self.length[row])].tolist()
-            token, effect = lane.tokens[-1], 0 if effects is None else int(effects[row])
-            ending = bool(self.engine.ends[token]) or len(lane.tokens) >= lane.limit
-            if effect or ending:
-                self._handle(row, token, effect, ending)
-            forced = self.engine.forces is not None and self._goes_on(row, lane)
-            if forced and self.states is not None and bool(self.engine.forces[self.states.states[row]]):  # type: ignore[index]
-                self._force(row, token)
-
-    def _leave(self, row: int) -> None:
-        """Take a lane out of the step."""
-        self.ready[row], self.going[row] = False, False
-
-    def _goes_on(self, row: int, lane: Lane) -> bool:
-        return self.lanes[row] is lane and lane.reply is None
-
-    def _force(self, row: int, last: int) -> None:
-        """Say what must follow the last token, to be sent through the model as one chunk."""
-        lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None
-        assert toolkit is not None
-        assert toolkit.forced is not None
-        assert self.automaton is not None
-        assert self.states is not None
-        alone = torch.zeros_like(self.ready)
-        alone[row] = True
-        for token in toolkit.forced.run(int(self.states.states[row]), lane.tokens):
-            lane.pending = [*(lane.pending or [last]), token]
-            lane.tokens.append(token)
-            self._leave(row)
-            effect = int(self.automaton.advance(self.states, torch.full_like(self.lengths, token), alone)[row])
-            ending = len(lane.tokens) >= lane.limit
-            if effect or ending:
-                self._handle(row, token, effect, ending)
-            if not self._goes_on(row, lane):
-                return
-
-    def _sample(self) -> Tensor:
-        logits = self.logits
-        if self.engine.forces is not None and self.automaton is not None and self.states is not None:
-            logits = self.automaton.constrain(logits, self.states.states)
-        return self.samplers.sample(logits, self.lengths)
-
-    def _handle(self, row: int, token: int, effect: int, ending: bool) -> None:
-        aborted = False
-        for event in self.automaton.fired(effect) if self.automaton else ():
-            if event.event.kind in ("handover", "malformed"):
-                self._park(row, token, event)
-                return
-            aborted = aborted or event.event.kind == "abort"
-        if ending:
-            special = bool(self.engine.ends[token])
-            self._finish(row, "unterminated" if aborted and special else "end" if special else "length")
-
-    def _park(self, row: int, token: int, event: FiredEvent) -> None:
-        """Give the turn away: keep the token's bytes up to the event, ask the tool, wait in the lane."""
-        lane, toolkit = self.lanes[row], self.engine.toolkit
-        assert lane is not None
-        assert toolkit is not None
-        assert self.states is not None
-        said, protocol = self.engine.tokenizer.text_bytes([token]), event.event.protocol
-        inside = event.offset < len(said)
-        kept = self.engine.tokenizer.encode_bytes(said[: event.offset]) if inside else [token]
-        lane.tokens[-1:], lane.pending[-1:] = kept, kept
-        captures = None
-        if event.event.kind == "handover":
-            text = self.engine.tokenizer.text_bytes(lane.tokens)
-            registers = toolkit.read(lane.tokens, lane.read) if inside else self.states.registers[row].tolist()
-            captures = toolkit.automata.captures(protocol, registers, text)
-        lane.protocol, lane.captures = protocol, captures or {}
-        lane.reply = toolkit.executor.submit(protocol, captures, lane.counts.get(protocol, 0))
-        self._leave(row)
-
-    def _finish(self, row: int, stop: Stop) -> None:
-        lane = self.lanes[row]
-        assert lane is not None
-        self.done[lane.number] = Transcript(
-            tuple(lane.tokens[: lane.limit]), len(lane.request.prompt), tuple(lane.calls), tuple(lane.injected), stop
-        )
-        self.lanes[row] = None
-        self._leave(row)

@@ -60,6 +60,11 @@ class AutomatonState:
         """The same memory as numpy arrays, for rows on the CPU."""
         return tuple(t.numpy() for t in (self.states, self.held, self.history, self.count, self.floor))  # type: ignore[return-value]
 
+    def move(self, source: int, target: int) -> None:
+        """Make row `target` what row `source` is."""
+        for tensor in (self.states, self.held, self.history, self.count, self.floor):
+            tensor[target] = tensor[source]
+
 
 class DeviceAutomaton:
     """The tables of a token automaton as tensors, and the functions on states."""

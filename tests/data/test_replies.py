@@ -11,7 +11,8 @@ from support.dialogues import CALL, SPEAKERS, Reciter, built, row_of
 from support.generation import CALCULATOR, FIND, LOOKUP, bpe, changed, toolkit_for
 
 from lmc.runtime.data.order import Draw
-from lmc.runtime.generation.engine import Engine, Request
+from lmc.runtime.generation.engine import Engine
+from lmc.runtime.generation.requests import Request
 from lmc.runtime.generation.toolkit import Toolkit
 from lmc.runtime.stores.base import Database
 from lmc.runtime.stores.permuted import permuted_store

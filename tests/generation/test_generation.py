@@ -2,15 +2,15 @@
 
 import random
 
-import numpy as np
 import pytest
 import torch
 from attrs import evolve
 from support.generation import LOOKUP, changed, said, scripted, toolkit_for
 
 from lmc.compiler.cli import main
-from lmc.runtime.generation.engine import Engine, Request
-from lmc.runtime.generation.sampling import Samplers, Sampling, uniform
+from lmc.runtime.generation.engine import Engine
+from lmc.runtime.generation.requests import Request
+from lmc.runtime.generation.sampling import Sampling
 from lmc.runtime.generation.toolkit import Toolkit
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.layout import SequenceLayout
@@ -128,58 +128,9 @@ def test_cached_greedy_decoding_equals_recomputing(exact: Placement, tokenizer: 
     assert tokens == list(transcript.tokens)
 
 
-CPU = torch.device("cpu")
-
-
-def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    kept = probabilities > 0
-    assert counts[~kept].sum() == 0
-    want = counts.sum() * probabilities[kept]
-    return float(((counts[kept] - want) ** 2 / want).sum())
-
-
-@pytest.mark.parametrize(
-    ("settings", "limit"),
-    [
-        (Sampling(1.0), 35.6),
-        (Sampling(0.5), 35.6),
-        (Sampling(1.3, top_k=4), 16.3),
-        (Sampling(1.0, top_p=0.6), 35.6),
-        (Sampling(0.8, top_k=8, top_p=0.7), 35.6),
-    ],
-)
-def test_samples_follow_the_filtered_distribution(settings: Sampling, limit: float) -> None:
-    logits = torch.linspace(-1, 2, 13, dtype=torch.float64)[
-        torch.randperm(13, generator=torch.Generator().manual_seed(0))
-    ]
-    rows = 20_000
-    drawn = Samplers.of([evolve(settings, seed=5)] * rows, CPU).sample(logits.expand(rows, -1), torch.arange(rows))
-    scaled = np.exp(logits.numpy() / settings.temperature)
-    order = np.argsort(-scaled, kind="stable")
-    keep = np.zeros(13, dtype=bool)
-    total = scaled[order][: settings.top_k or 13].sum()
-    mass = 0.0
-    for token in order[: settings.top_k or 13]:
-        if settings.top_p is not None and mass >= settings.top_p:
-            break
-        keep[token] = True
-        mass += scaled[token] / total
-    probabilities = np.where(keep, scaled, 0) / scaled[keep].sum()
-    assert chi_square(np.bincount(drawn.numpy(), minlength=13), probabilities) < limit
-
-
-def test_uniform_numbers_depend_on_seed_and_position_and_are_even() -> None:
-    seeds, positions = torch.arange(100).repeat_interleave(100), torch.arange(100).repeat(100)
-    values = uniform(seeds, positions)
-    assert len(values.unique()) == 10_000
-    counts = np.histogram(values.numpy(), bins=20, range=(0, 1))[0]
-    assert ((counts - 500) ** 2 / 500).sum() < 43.8  # 19 degrees of freedom, p = 0.001
-    assert uniform(torch.tensor([7]), torch.tensor([3])) == uniform(seeds, positions)[703]
-
-
-def test_a_prompt_and_a_continuation_need_a_token() -> None:
-    with pytest.raises(ValueError, match="at least one token"):
-        Request(())
+def test_a_continuation_and_a_stop_string_are_not_empty() -> None:
+    with pytest.raises(ValueError, match="at least one character"):
+        Request((1,), stop=("",))
     with pytest.raises(ValueError, match="at least one token"):
         Request((1,), 0)
 

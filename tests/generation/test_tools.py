@@ -9,7 +9,8 @@ from attrs import evolve
 from support.generation import ATTRIBUTES, CALCULATOR, FIND, LOOKUP, bpe, changed, said, scripted, toolkit_for
 from support.protocols import Reader
 
-from lmc.runtime.generation.engine import Engine, Request
+from lmc.runtime.generation.engine import Engine
+from lmc.runtime.generation.requests import Request
 from lmc.runtime.generation.sampling import Sampling
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.transformer import TransformerModel

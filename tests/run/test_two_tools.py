@@ -12,7 +12,8 @@ from lmc.compiler.pipeline import compile_spec
 from lmc.runtime.components.sources import DialoguesNode
 from lmc.runtime.components.tools import AutomatonNode
 from lmc.runtime.components.trainer import TrainerNode
-from lmc.runtime.generation.engine import Engine, Request
+from lmc.runtime.generation.engine import Engine
+from lmc.runtime.generation.requests import Request
 from lmc.runtime.graph import Walk, wire
 from lmc.runtime.inputs import InputDigests
 from lmc.runtime.placement import default_placement

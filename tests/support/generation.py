@@ -10,7 +10,8 @@ import torch
 from attrs import evolve
 
 from lmc.compiler.protocols.compile import ProtocolSource
-from lmc.runtime.generation.engine import Engine, Request, Transcript
+from lmc.runtime.generation.engine import Engine
+from lmc.runtime.generation.requests import Request, Transcript
 from lmc.runtime.generation.toolkit import Toolkit, build_toolkit
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.stores.base import Database
@@ -103,12 +104,18 @@ class Script(TransformerModel):
         return logits
 
 
-def scripted(tokenizer: Tokenizer, toolkit: Toolkit | None, says: str | Sequence[int], limit: int = 400) -> Transcript:
+def scripted(
+    tokenizer: Tokenizer,
+    toolkit: Toolkit | None,
+    says: str | Sequence[int],
+    limit: int = 400,
+    stop: tuple[str, ...] = (),
+) -> Transcript:
     """What comes of a model that says this, text or tokens, after a question."""
     model = Script(tokenizer.encode_marked(says) if isinstance(says, str) else says, tokenizer.vocab_size)
     model.init_weights(0)
     prompt = tuple(tokenizer.encode_marked("<|user|>?<|assistant|>"))
-    (transcript,) = Engine(model, tokenizer, toolkit).run([Request(prompt, limit)])
+    (transcript,) = Engine(model, tokenizer, toolkit).run([Request(prompt, limit, stop=stop)])
     return transcript
 
 
