@@ -1,4 +1,4 @@
-"""The command line. Only here are results printed and exit codes chosen.
+"""The commands. Only here are results printed and exit codes chosen.
 
 0 clean, 1 diagnostics, 2 usage, 3 a run failed, 75 a run stopped and can go on.
 """
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..spec.diagnostic import Diagnostic, Diagnostics, LmcError
-from ..spec.span import Source, Span
-from .diagnostics.render import render_github, render_json, render_text
+from .console import explanation, hang_up, render_failure, show, typed, written
+from .options import build_parser
 
 BUILD = Path("build")
-EXIT_DIAGNOSTICS = 1
+EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show([error.diagnostic], "text")
         return EXIT_DIAGNOSTICS
     except BrokenPipeError:
+        hang_up()
         return 0
     except KeyboardInterrupt:
         return 130
@@ -43,102 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="lmc", description="Language-model experiments from one file.")
-    top.add_argument("--version", action="version", version=f"lmc {version('lmc')}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    command = _command(commands, "check", check, "find mistakes; writes nothing")
-    _add_spec(command, many=True)
-    command.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to print them")
-    command = _command(commands, "compile", compile_, "check and write a plan")
-    _add_spec(command)
-    command.add_argument("-o", "--output", type=Path, help="plan folder (default: build/NAME)")
-    command.add_argument("--emit", choices=("ast", "resolved", "plan"), help="print a stage instead of writing a plan")
-    command = _command(commands, "run", run, "run a plan or a spec: what is done is not done again")
-    command.add_argument(
-        "target", nargs="?", type=Path, help="plan folder or .lmspec (default: the only plan in build/)"
+    return build_parser(
+        {
+            "check": check,
+            "compile": compile_,
+            "run": run,
+            "generate": generate,
+            "chat": chat,
+            "export": export,
+            "why": why,
+            "show": show_,
+            "explain": explain,
+        }
     )
-    command.add_argument("blocks", nargs="*", help="blocks to run (default: grids, and trains that are no one's base)")
-    _add_changes(command)
-    command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
-    command.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda if present)")
-    command.add_argument("--jobs", type=int, help="workers at a time (default: one per core, one on a GPU)")
-    command.add_argument("--replay", action="store_true", help="repeat finished trainings to record new probes")
-    command.add_argument("--execution", type=Path, help="pin trainings to an execution record (a node.json)")
-    command = _command(commands, "generate", generate, "continue a prompt with a trained run")
-    command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
-    command.add_argument("--prompt", required=True, help="text; the spelling of a declared special is that special")
-    command.add_argument(
-        "--max-tokens", type=_at_least(1, int), default=256, help="longest continuation (default: 256)"
-    )
-    command.add_argument("--temperature", type=_at_least(0, float), default=0.0, help="0 is greedy (default)")
-    command.add_argument("--top-k", type=_at_least(1, int), help="keep the k likeliest tokens")
-    command.add_argument("--top-p", type=_at_least(0, float, 1), help="keep the likeliest tokens up to this share")
-    command.add_argument("--seed", type=int, default=0, help="seed of sampling")
-    command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
-    command.add_argument("--device", help="cpu, cuda ... (default: cuda if present)")
-    command = _command(commands, "export", export, "write a trained run for another library")
-    command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
-    command.add_argument("--format", choices=("hf",), default="hf", help="hf: a folder that transformers loads")
-    command.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
-    command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
-    command = _command(commands, "why", why, "where a value comes from")
-    _add_spec(command)
-    command.add_argument("path", help="BLOCK.path or BLOCK.path@RUN, such as fine.model.width")
-    command = _command(commands, "show", show_, "draw what a block was compiled to")
-    command.add_argument("kind", choices=("protocol",), help="what to show")
-    _add_spec(command)
-    command.add_argument("names", nargs="*", help="blocks, spoken together (default: all)")
-    command.add_argument("--tokenizer", help="tokenizer of the file (default: its only one)")
-    command.add_argument(
-        "--text", help="explain this text token by token; spellings of special tokens are these tokens"
-    )
-    command.add_argument("--svg", type=Path, help="write the drawing to this file")
-    command.add_argument("--whole", action="store_true", help="draw every state, none folded")
-    command = _command(commands, "explain", explain, "what a diagnostic means")
-    command.add_argument("code", help="such as LM0203")
-    return top
-
-
-def _at_least(low: float, kind: Callable[[str], Any], high: float = float("inf")) -> Callable[[str], Any]:
-    """Return a reader of numbers from `low` to `high` for an option."""
-
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not low <= value <= high:
-            bounds = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
-        return value
-
-    read.__name__ = "number"
-    return read
-
-
-def _command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
-    command.set_defaults(run=function)
-    return command
-
-
-def _add_spec(command: argparse.ArgumentParser, *, many: bool = False) -> None:
-    command.add_argument("file", type=Path, nargs="+" if many else None, help=".lmspec file")
-    _add_changes(command)
-
-
-def _add_changes(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--with", dest="overlays", action="append", default=[], metavar="OVERLAY", help="apply it")
-    command.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="BLOCK.PATH=EXPR", help="set it"
-    )
-
-
-def show(found: Sequence[Diagnostic], format_: str) -> None:
-    """Print diagnostics, text on standard error and machine formats on standard output."""
-    if format_ == "json":
-        print(render_json(found))
-    elif format_ == "github":
-        print(render_github(found))
-    elif found:
-        print(render_text(found, color=sys.stderr.isatty()), file=sys.stderr, end="")
 
 
 def _compile(path: Path, options: argparse.Namespace, format_: str = "text") -> Any:
@@ -263,38 +181,61 @@ def _fresh(folder: Path, options: argparse.Namespace) -> Path | None:
     return folder
 
 
-def render_failure(data: dict[str, Any]) -> str:
-    """Return the text of a node's failure, at the declaration of its block."""
-    span = None
-    if data.get("place"):
-        path, line, column, text = data["place"]
-        try:
-            source = Source(path, Path(path).read_text(encoding="utf-8"))
-            start = source.line_starts[line - 1] + column - 1
-            span = Span(source, start, start + len(text))
-        except (OSError, ValueError, IndexError):
-            span = None
-    return render_text([Diagnostic(data["code"], data["message"], span, help=data["help"])], color=sys.stderr.isatty())
-
-
 def generate(options: argparse.Namespace) -> int:
     """`lmc generate`."""
-    from ..runtime.complete import complete
+    piped = None
+    if not options.prompt and not options.file:
+        if sys.stdin.isatty():
+            print("lmc generate: nothing to continue: name --prompt or --file, or pipe a text in", file=sys.stderr)
+            return EXIT_USAGE
+        piped = sys.stdin.buffer.read()
+    from ..runtime.generation.sampling import Sampling
+    from ..runtime.talk.complete import Completion
+    from ..runtime.talk.prompts import read_prompts
 
-    print(
-        complete(
-            options.store,
-            options.name,
-            options.prompt,
-            max_tokens=options.max_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            seed=options.seed,
-            device=options.device,
-        )
+    prompts = read_prompts(options.prompt, options.file, piped)
+    completion = Completion(
+        sampling=_sampling(options, Sampling),
+        max_tokens=options.max_tokens,
+        stop=tuple(options.stop),
+        samples=options.samples,
+        logprobs=options.logprobs,
+        jsonl=options.jsonl or options.logprobs or any(path.suffix == ".jsonl" for path in options.file),
+        stream=options.stream or sys.stdout.isatty(),
     )
+    whole = completion.run(_loaded(options, lanes=options.lanes), prompts, written(), lambda d: show([d], "text"))
+    return 0 if whole else EXIT_DIAGNOSTICS
+
+
+def chat(options: argparse.Namespace) -> int:
+    """`lmc chat`."""
+    from ..runtime.generation.sampling import Sampling
+    from ..runtime.talk.chat import Chat
+
+    loaded = _loaded(options)
+    talk = Chat(
+        loaded,
+        loaded.session(_sampling(options, Sampling), options.stop),
+        user=options.user,
+        assistant=options.assistant,
+        max_tokens=options.max_tokens,
+        write=written(),
+        note=lambda text: print(text, file=sys.stderr, flush=True),
+        dim=sys.stdout.isatty(),
+    )
+    talk.run(typed(talk))
     return 0
+
+
+def _loaded(options: argparse.Namespace, **more: Any) -> Any:
+    from ..runtime import load
+
+    return load(options.name, store=options.store, device=options.device, context=options.context, **more)
+
+
+def _sampling(options: argparse.Namespace, kind: Callable[..., Any]) -> Any:
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition", "presence", "frequency", "seed")
+    return kind(**{name: getattr(options, name) for name in names})
 
 
 def export(options: argparse.Namespace) -> int:
@@ -353,18 +294,9 @@ def explain(options: argparse.Namespace) -> int:
     code = CODES.get(options.code.upper())
     if code is None:
         print(f"there is no code {options.code}; codes are {', '.join(CODES)}", file=sys.stderr)
-        return 2
-    print(f"{code.code}: {code.title}\n\n{code.explanation}")
-    if code.how:
-        print(f"\nFor example: {code.how}.")
-    examples = code.examples()
-    if examples is not None:
-        print(f"\nWrong:\n\n{_indented(examples[0])}\nRight:\n\n{_indented(examples[1])}", end="")
+        return EXIT_USAGE
+    print(explanation(code), end="")
     return 0
-
-
-def _indented(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.strip().splitlines())
 
 
 if __name__ == "__main__":

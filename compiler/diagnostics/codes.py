@@ -173,7 +173,12 @@ _RUN_TIME = (
     ("LM0805", "no whole checkpoint", "Every checkpoint fails its digests.", "files of a checkpoint were changed"),
     ("LM0807", "unknown block to run", "`lmc run PLAN BLOCK` takes blocks of the plan.", "a block's name is misspelt"),
     ("LM0809", "a run was not recorded", "Replay it, or train it.", "a probe was added after the training"),
-    ("LM0810", "an empty prompt", "A continuation needs something to continue.", "`lmc generate RUN --prompt ''`"),
+    (
+        "LM0810",
+        "a prompt that cannot be continued",
+        "It is empty, is longer than the context, or is no line that `lmc generate` reads.",
+        "`lmc generate RUN --prompt ''`",
+    ),
     ("LM0901", "a loss is not finite", "The training stopped before it did harm.", "the learning rate is too high"),
     (
         "LM0902",

@@ -253,8 +253,10 @@ class PlanBuilder:
         for item, scope in cell.asserts:
             self._assert(item, scope, world)
         node_id = world.node_id(cell)
-        if getattr(spec, "spoken", ()):
-            spec = evolve(spec, automaton=automaton_node(self, world, cell))
+        if cell.kind == "data" and getattr(spec, "protocols", None):
+            automaton = automaton_node(self, world, cell)
+            if getattr(spec, "spoken", None):
+                spec = evolve(spec, automaton=automaton)
         self.nodes.setdefault(node_id, Node(node_id, spec, cell.name, self.place(cell.root.name_span)))
         return node_id
 

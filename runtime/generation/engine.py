@@ -69,6 +69,7 @@ class Engine:
         self.stats = Stats()
         self.device = model.embed.weight.device
         self.weights = StepWeights.of(model)
+        self._bytes = model.cache_bytes(1, 0), model.cache_bytes(1, 1)
         self.cache: ModelCache | None = None
         num_ids = max(model.spec.num_ids(), tokenizer.vocab_size)
         named = toolkit.automata.monitor.specials if toolkit else ()
@@ -108,8 +109,9 @@ class Engine:
         began = time.monotonic()
         accepted: list[tuple[int, Request]] = []
         strings: set[str] = set()
+        free = self._room()
         for number, request in enumerate(requests):
-            error = self.refusal(request)
+            error = self._refusal(request, free)
             if len(strings | set(request.stop)) > MOST_STRINGS:
                 error = error or f"the requests of one run have at most {MOST_STRINGS} distinct stop strings"
             if error is None:
@@ -119,7 +121,7 @@ class Engine:
                 yield Finished(number, Transcript(request.prompt, len(request.prompt), (), (), "refused", error=error))
         if not accepted:
             return
-        cache, self.cache = self._cache_for([request for _, request in accepted]), None
+        cache, self.cache = self._cache_for([request for _, request in accepted], free), None
         try:
             loop = Loop(self, accepted, cache, listening, keep)
             if share and self.tree is not None:
@@ -136,6 +138,9 @@ class Engine:
 
     def refusal(self, request: Request) -> str | None:
         """Return why a request cannot be continued, if it cannot."""
+        return self._refusal(request, self._room())
+
+    def _refusal(self, request: Request, free: int) -> str | None:
         prompt, known = request.prompt, self.model.spec.num_ids()
         if not prompt:
             return "the prompt is empty; begin with a special token or a word"
@@ -148,28 +153,31 @@ class Engine:
             return f"sampling biases or bans token {max(named, key=abs)}; the model's vocabulary has {known:,}"
         if self.context is not None and len(prompt) >= self.context:
             return f"the prompt has {len(prompt):,} tokens; the context of {self.context:,} has no room for another"
-        needed, free = self.model.cache_bytes(1, self.limit(request)), self._free()
+        needed = self._row_bytes(self.limit(request))
         if needed > free:
             size = f"{self.limit(request):,} tokens need {needed / 2**30:,.1f} GiB of cache"
             return f"{size}, {free / 2**30:,.1f} GiB are free; ask for fewer tokens"
         return None
 
-    def _free(self) -> int:
-        """Return the bytes that a cache may take; the one kept between runs is given back first if need be."""
-        held = 0 if self.cache is None else self.model.cache_bytes(self.cache.rows, self.cache.capacity)
-        return free_bytes(self.device) + held
+    def _room(self) -> int:
+        """Return the bytes that a cache may take; the one that is kept would be given back first."""
+        kept = 0 if self.cache is None else self.cache.rows * self._row_bytes(self.cache.capacity)
+        return free_bytes(self.device) + kept
 
-    def _cache_for(self, requests: Sequence[Request]) -> ModelCache:
+    def _row_bytes(self, capacity: int) -> int:
+        """Return the bytes of a row of the cache: so many for any length, and so many for each position."""
+        return self._bytes[0] + capacity * (self._bytes[1] - self._bytes[0])
+
+    def _cache_for(self, requests: Sequence[Request], free: int) -> ModelCache:
         """Return an empty cache for the requests: the one that is kept, or a new one with as many lanes as fit."""
         capacity, rows = max(map(self.limit, requests)), min(self.lanes, len(requests))
         kept = self.cache
         if kept is not None and kept.rows >= rows and kept.capacity >= capacity and kept.rows <= 2 * rows:
             return kept
         self.cache = kept = None
-        free = free_bytes(self.device)
-        rows = max(1, min(rows, free // self.model.cache_bytes(1, capacity)))
+        rows = max(1, min(rows, free // self._row_bytes(capacity)))
         rounded = max(LEAST_CAPACITY, 1 << (capacity - 1).bit_length())
-        if self.model.cache_bytes(rows, rounded) <= free // 2:
+        if rows * self._row_bytes(rounded) <= free // 2:
             capacity = rounded
         return self.model.new_cache(rows, capacity)
 

@@ -110,7 +110,7 @@ class Loop:
                 self.lanes[row] = self._placed(row, -1, Request(prefix))
             self._prefill()
             for row, prefix in enumerate(wave):
-                tree.insert(prefix, self.rows.cache, row, self.rows.logits[row].clone())
+                tree.insert(prefix, self.rows.cache, row, self.rows.logits[row])
                 self.lanes[row] = None
                 self.rows.leave(row)
             waiting = later
@@ -210,7 +210,7 @@ class Loop:
         if len(lane.tokens) == len(prompt):
             self.note(lane, "first")
             if self.keep and lane.number >= 0 and self.engine.tree is not None:
-                self.engine.tree.insert(prompt, self.rows.cache, row, self.rows.logits[row].clone())
+                self.engine.tree.insert(prompt, self.rows.cache, row, self.rows.logits[row])
         self.rows.go(row, len(lane.tokens))
 
     def _decode(self) -> None:
@@ -322,9 +322,10 @@ class Loop:
         self.rows.leave(row)
 
     def _tell(self) -> None:
-        """Tell the listener what lanes have said that go on."""
+        """Tell the listener what lanes have said that go on; a token that may be cut short is not told yet."""
+        flagged = self.rows.flagged.tolist()
         for row, lane in enumerate(self.lanes):
-            if lane is not None and self.rows.going[row]:
+            if lane is not None and self.rows.going[row] and not flagged[row]:
                 self._sync(row, lane)
                 lane.cached = len(lane.tokens)
                 self.tell(lane)

@@ -77,7 +77,8 @@ class Transcript:
         tokens: prompt and continuation. prompt: length of the prompt.
         injected: spans [start, end) of tokens that tools wrote.
         logprobs: per token behind the prompt, in nats, of the model's own distribution before anything filters it;
-            None where a tool wrote; empty unless asked for.
+            None where it was not asked: for what a tool wrote, what had to follow, what is left of a token cut short;
+            empty unless asked for.
         events: what happened, in order.
         error: why the request was refused.
     """
@@ -94,7 +95,7 @@ class Transcript:
 
 @frozen
 class Said:
-    """Tokens that the model said for request `number`; text that a token cut short is said again as what was kept."""
+    """Tokens that the model said for request `number`; those of a stop string too, which the transcript lacks."""
 
     number: int
     tokens: tuple[int, ...]

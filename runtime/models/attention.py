@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...spec.model import Attention as AttentionSpec
@@ -13,9 +12,10 @@ from ...spec.model import Nope as NopeSpec
 from ...spec.model import Rope as RopeSpec
 from ..registry import BUILDERS, builds
 from . import scaling as _scaling  # noqa: F401  (registers its builders)
-from .cache import KVCache, ModelCache
+from .attend import attend
+from .cache import KVCache
+from .context import Context
 from .layers import Linear
-from .layout import SequenceLayout
 
 builds(NopeSpec)(lambda spec, size: None)
 
@@ -89,64 +89,7 @@ class Attention(nn.Module):
             cache.append(k.transpose(1, 2), v.transpose(1, 2), context.slots)
             if context.live is not None:
                 k, v = cache.read(context.live)
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=context.mask, is_causal=context.mask is None, enable_gqa=self.heads != self.kv_heads
-        ).transpose(1, 2)
+        mixed = attend(q, k, v, context.lowered).transpose(1, 2)
         if spread is not None:
             mixed = spread.packed(mixed)
         return self.o(mixed.reshape(rows, slots, -1))  # type: ignore[no-any-return]
-
-
-class Context:
-    """What every mixer of one forward pass shares, computed once.
-
-    Attributes:
-        layout: how documents lie in the rows.
-        past: int64[B], positions that the cache held before. slots: where it takes the new ones.
-        live: positions that attention reads from the cache; None when it reads only the new ones.
-        mask: additive float[B, 1, T, S], or None where causality alone is enough.
-        rotation: cosine and sine of the positions, or None without rotary positions.
-    """
-
-    slots: Tensor
-
-    def __init__(
-        self,
-        layout: SequenceLayout,
-        rope: Rope | None,
-        dtype: torch.dtype,
-        cache: ModelCache | None = None,
-        live: int | None = None,
-    ) -> None:
-        """Take what `TransformerModel.hidden` was given."""
-        self.layout = layout
-        self.past = torch.zeros_like(layout.lengths) if cache is None else cache.lengths
-        self.rotation = None if rope is None else rope.tables(layout.positions, dtype)
-        self.live: int | None = None
-        self.mask: Tensor | None = None
-        if cache is not None:
-            self._continue(layout, dtype, cache, live)
-        elif layout.packed:
-            self.mask = _additive(layout.visible(), dtype)[:, None]
-
-    def _continue(self, layout: SequenceLayout, dtype: torch.dtype, cache: ModelCache, live: int | None) -> None:
-        """Find where the cache takes the new positions, and what they see of it."""
-        spread = layout.spread
-        if spread is None:
-            self.slots, width = cache.slots(layout.documents >= 0), layout.documents.shape[1]
-            fresh = live is None and not bool(self.past.any())
-        else:
-            self.slots, width = cache.places(layout.documents[0], layout.positions[0]), spread.slots.shape[1]
-            fresh, live = spread.fresh, spread.live
-        if fresh:
-            self.live = None if spread is None else live
-            return
-        self.live = int((self.past + layout.lengths).max()) if live is None else live
-        keys = torch.arange(self.live, device=self.past.device)
-        positions = self.past[:, None] + torch.arange(width, device=self.past.device)
-        self.mask = _additive(keys <= positions[:, :, None], dtype)[:, None]
-
-
-def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 0 where visible and -inf elsewhere; on CPU this is faster than a boolean mask."""
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)

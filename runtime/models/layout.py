@@ -16,6 +16,7 @@ from attrs import frozen
 from torch import Tensor
 
 from ..placement import Placement
+from .masks import Causal, Document, Mask
 
 
 @frozen(eq=False)
@@ -52,6 +53,8 @@ class SequenceLayout:
         lengths: int64[B], used slots per row; they come first. Of a packed chunk int64[n], new tokens per cache row.
         packed: whether any row holds more than one document, so that causality alone is not mask enough.
         spread: of a packed chunk, how it becomes rows.
+        mask: what a slot sees where that is not the default, such as `Prefix(lengths) & Document(documents)`; for
+            passes without a cache.
     """
 
     documents: Tensor
@@ -59,6 +62,7 @@ class SequenceLayout:
     lengths: Tensor
     packed: bool
     spread: Spread | None = None
+    mask: Mask | None = None
 
     @staticmethod
     def rows(lengths: Sequence[int], width: int | None = None) -> SequenceLayout:
@@ -108,12 +112,12 @@ class SequenceLayout:
         """Return the layout on the placement's device."""
         device = placement.device
         return SequenceLayout(
-            self.documents.to(device), self.positions.to(device), self.lengths.to(device), self.packed
+            self.documents.to(device), self.positions.to(device), self.lengths.to(device), self.packed, mask=self.mask
         )
 
-    def visible(self) -> Tensor:
-        """Return the dense mask, bool[B, T, T]: which slot (last axis) a query slot sees; padding sees itself."""
-        same = self.documents[:, :, None] == self.documents[:, None, :]
-        size = self.documents.shape[1]
-        causal = torch.ones(size, size, dtype=torch.bool, device=self.documents.device).tril()
-        return same & causal
+    @property
+    def visible(self) -> Mask:
+        """What a slot sees: by default the slots of its document that are not after it."""
+        if self.mask is not None:
+            return self.mask
+        return Causal() & Document(self.documents) if self.packed else Causal()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ...spec.model import GatedRecurrence as GatedRecurrenceSpec
 from ..registry import builds
-from .attention import Context
 from .cache import StateCache
+from .context import Context
 from .layers import Linear
 
 

@@ -13,8 +13,9 @@ from ...spec.model import Rope as RopeSpec
 from ...spec.model import Transformer as TransformerSpec
 from ..registry import BUILDERS, builds
 from . import recurrence as _recurrence  # noqa: F401  (registers its builder)
-from .attention import Context, Rope
+from .attention import Rope
 from .cache import ModelCache
+from .context import Context
 from .init import draw_normal, generator_for
 from .layers import Embedding, Linear, RMSNorm
 from .layout import SequenceLayout

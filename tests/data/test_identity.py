@@ -110,7 +110,7 @@ def test_the_data_have_their_automaton_without_an_evaluation(tmp_path: Path) -> 
     assert list(plan.nodes).index(automaton) < list(plan.nodes).index(data.id)
     assert wire(plan)[data.id].automaton.node.id == automaton  # type: ignore[attr-defined]
     written = compiled(WRITTEN, tmp_path)
-    assert not [node for node in written.nodes.values() if isinstance(node.spec, Automaton)]
+    assert node_of(written, Automaton) not in references(written.nodes[node_of(written, Dialogues)].spec)
 
 
 def test_a_wrong_protocol_of_data_that_tools_write_is_told_at_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lmc.runtime.models.decode import Decoder
+from lmc.runtime.models.decode import Decoder, StepWeights
 from lmc.runtime.models.layout import SequenceLayout
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.weights import load_hf
@@ -135,7 +135,7 @@ def test_cached_decoding_is_the_full_forward_of_transformers(name: str, tmp_path
         cache = loaded.new_cache(2, LENGTH)
         with torch.no_grad():
             first = loaded(x[:, :7], SequenceLayout.rows([7, 7]), cache)
-            decoder = Decoder(loaded, cache)
+            decoder = Decoder(StepWeights.of(loaded), cache)
             steps = [
                 decoder.step(x[:, t], active, t + 1, True) if fast else loaded.step(x[:, t], cache, active)
                 for t in range(7, LENGTH)

@@ -1,0 +1,86 @@
+"""The terminal: diagnostics and words are written to it, lines are read from it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..spec.diagnostic import Diagnostic
+from ..spec.span import Source, Span
+from .diagnostics.codes import Code
+from .diagnostics.render import render_github, render_json, render_text
+
+
+def show(found: Sequence[Diagnostic], format_: str) -> None:
+    """Print diagnostics, text on standard error and machine formats on standard output."""
+    if format_ == "json":
+        print(render_json(found))
+    elif format_ == "github":
+        print(render_github(found))
+    elif found:
+        print(render_text(found, color=sys.stderr.isatty()), file=sys.stderr, end="")
+
+
+def render_failure(data: dict[str, Any]) -> str:
+    """Return the text of a node's failure, at the declaration of its block."""
+    span = None
+    if data.get("place"):
+        path, line, column, text = data["place"]
+        try:
+            source = Source(path, Path(path).read_text(encoding="utf-8"))
+            start = source.line_starts[line - 1] + column - 1
+            span = Span(source, start, start + len(text))
+        except (OSError, ValueError, IndexError):
+            span = None
+    return render_text([Diagnostic(data["code"], data["message"], span, help=data["help"])], color=sys.stderr.isatty())
+
+
+def explanation(code: Code) -> str:
+    """Return what a code means, with its examples."""
+    text = f"{code.code}: {code.title}\n\n{code.explanation}\n"
+    if code.how:
+        text += f"\nFor example: {code.how}.\n"
+    examples = code.examples()
+    if examples is not None:
+        text += f"\nWrong:\n\n{_indented(examples[0])}\nRight:\n\n{_indented(examples[1])}"
+    return text
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.strip().splitlines())
+
+
+def written() -> Callable[[str], None]:
+    """Return what writes a text to standard output at once; characters that it cannot show are replaced."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return lambda text: print(text, end="", flush=True)
+
+
+def typed(talk: Any) -> Iterator[str]:
+    """Yield the lines of standard input; on a terminal the prompt says which dialogue goes on."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (lets `input` edit lines)
+    print(talk.greeting())
+    while True:
+        try:
+            yield input(f"{talk.name}> ")
+        except EOFError:
+            print()
+            return
+
+
+def hang_up() -> None:
+    """Let nothing more be written to standard output, whose reader has gone: what is buffered would fail at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,65 @@
+"""What the layers of one forward pass share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .attend import Additive, Flags, Lowered, Shape, lower
+from .cache import ModelCache
+from .layout import SequenceLayout
+from .masks import Causal
+
+if TYPE_CHECKING:
+    from .attention import Rope
+
+
+class Context:
+    """What every mixer of one forward pass shares, computed once.
+
+    Attributes:
+        layout: how documents lie in the rows.
+        past: int64[B], positions that the cache held before. slots: where it takes the new ones.
+        live: positions that attention reads from the cache; None when it reads only the new ones.
+        lowered: how attention sees what the layout lets it see.
+        rotation: cosine and sine of the positions, or None without rotary positions.
+    """
+
+    slots: Tensor
+
+    def __init__(
+        self,
+        layout: SequenceLayout,
+        rope: Rope | None,
+        dtype: torch.dtype,
+        cache: ModelCache | None = None,
+        live: int | None = None,
+    ) -> None:
+        """Take what `TransformerModel.hidden` was given."""
+        self.layout = layout
+        self.past = torch.zeros_like(layout.lengths) if cache is None else cache.lengths
+        self.rotation = None if rope is None else rope.tables(layout.positions, dtype)
+        self.live: int | None = None
+        if cache is None:
+            rows, slots = layout.documents.shape
+            shape = Shape(rows, slots, slots, dtype, layout.documents.device, head_size=rope.size if rope else 64)
+            self.lowered: Lowered = lower(layout.visible, shape)
+        else:
+            self.lowered = self._continued(layout, dtype, cache, live)
+
+    def _continued(self, layout: SequenceLayout, dtype: torch.dtype, cache: ModelCache, live: int | None) -> Lowered:
+        """Find where the cache takes the new positions, and return how they see what it holds."""
+        spread = layout.spread
+        if spread is None:
+            self.slots, width = cache.slots(layout.documents >= 0), layout.documents.shape[1]
+            fresh = live is None and not bool(self.past.any())
+        else:
+            self.slots, width = cache.places(layout.documents[0], layout.positions[0]), spread.slots.shape[1]
+            fresh, live = spread.fresh, spread.live
+        if fresh:
+            self.live = None if spread is None else live
+            return Flags(causal=True)
+        self.live = int((self.past + layout.lengths).max()) if live is None else live
+        return Additive.of(Causal(), Shape(len(self.past), width, self.live, dtype, self.past.device, self.past))

@@ -1,0 +1,116 @@
+"""A finished run with everything that generation needs: model, tokenizer, tools, engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from ...spec.model import Llama3Scaling, Rope
+from ...spec.protocol import Automaton
+from ..components.tools import AutomatonNode
+from ..components.trainer import TrainerNode
+from ..finished import open_run
+from ..generation.engine import Engine
+from ..generation.prefix_tree import PrefixTree
+from ..generation.requests import Request, Transcript
+from ..generation.sampling import Sampling
+from ..generation.score import score
+from ..generation.session import Session as Dialogue
+from ..generation.toolkit import Toolkit
+from ..models.transformer import TransformerModel
+from ..session import Session
+from ..tokenizers.base import Tokenizer
+from ..training.loop import load_model
+
+GREEDY = Sampling()
+"""Always the likeliest token."""
+
+
+@frozen(eq=False)
+class LoadedRun:
+    """A run that can be talked with.
+
+    Attributes:
+        name: what it was asked for as.
+        toolkit: the protocols that its data speaks, with their tools; None if it speaks none.
+        engine: continues prompts; what it has read is kept in its prefix tree.
+    """
+
+    name: str
+    model: TransformerModel
+    tokenizer: Tokenizer
+    toolkit: Toolkit | None
+    engine: Engine
+
+    @property
+    def context(self) -> int:
+        """Most tokens of a prompt and its continuation."""
+        assert self.engine.context is not None
+        return self.engine.context
+
+    def session(self, sampling: Sampling = GREEDY, stop: Sequence[str] = ()) -> Dialogue:
+        """Return a new dialogue."""
+        return Dialogue(self.engine, sampling, stop)
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int = 256,
+        sampling: Sampling = GREEDY,
+        stop: Sequence[str] = (),
+        logprobs: bool = False,
+    ) -> list[Transcript]:
+        """Return the continuations of prompts, in their order; what prompts share is read once.
+
+        A prompt that cannot be continued has `stop` "refused" and the reason in `error`.
+        Raises LmcError (LM0609) for an undeclared special token in a prompt.
+        """
+        requests = [
+            Request(tuple(self.tokenizer.encode_marked(prompt)), max_tokens, sampling, tuple(stop), logprobs)
+            for prompt in prompts
+        ]
+        return self.engine.run(requests, share=len(requests) > 1)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
+        """Return the log-probability in nats of each token of each continuation, for pairs (prompt, continuation).
+
+        Raises ValueError for an empty prompt and LmcError (LM0609) for an undeclared special token.
+        """
+        encode = self.tokenizer.encode_marked
+        return score(self.model, [(encode(prompt), self.encode_next(text)) for prompt, text in pairs])
+
+    def encode_next(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of text that goes on. Raises LmcError (LM0609) for an undeclared special token."""
+        return tuple(self.tokenizer.encode_pieces(self.tokenizer.pieces(text), start=False))
+
+
+def load_run(store: Path, name: str, device: str | None, *, context: int | None, lanes: int, memory: int) -> LoadedRun:
+    """Load a run of a store; see `lmc.runtime.load`."""
+    found = open_run(store, name, device)
+    session, run = found.session, found.run
+    tokenizer: Tokenizer = session.product(run.data.tokenizer)
+    model = load_model(found.folder, run.architecture(session), session.placement)
+    toolkit = _toolkit(session)
+    longest = trained_length(run) if context is None else context
+    engine = Engine(model, tokenizer, toolkit, lanes, context=longest, tree=PrefixTree(memory))
+    return LoadedRun(name, model, tokenizer, toolkit, engine)
+
+
+def trained_length(run: TrainerNode) -> int:
+    """Return the most tokens that a run was trained on, by itself or in the weights that it started from."""
+    model, own = run.model.spec, int(run.data.spec.seq_len)
+    scaling = model.positions.scaling if isinstance(model.positions, Rope) else None
+    if model.weights is None or not isinstance(scaling, Llama3Scaling):
+        return own
+    return max(own, int(scaling.factor * scaling.original))
+
+
+def _toolkit(session: Session) -> Toolkit | None:
+    for node_id, node in session.plan.nodes.items():
+        component = session.components[node_id]
+        if isinstance(node.spec, Automaton) and isinstance(component, AutomatonNode):
+            toolkit: Toolkit = session.product(component)
+            return toolkit
+    return None
