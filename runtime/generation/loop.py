@@ -247,10 +247,7 @@ class Loop:
             effects, stopping = rows.automaton.advance(rows.states, rows.tokens, rows.ready), engine.stops
             rows.effects = effects if rows.on_host else torch.where(rows.ready, effects, rows.effects)
         hits = None if rows.stops is None else rows.stops.advance(rows.tokens, rows.ready)
-        flags = rows.flags(engine.ends, effects, stopping, hits)
-        if engine.forces is not None and rows.states is not None:
-            flags |= engine.forces[rows.states.states] & rows.ready
-        return flags
+        return rows.flags(engine.ends, effects, stopping, engine.forces, hits)
 
     def _step(self) -> None:
         rows, used = self.rows, self.rows.used

@@ -83,7 +83,12 @@ class Rows:
             self.logps.scatter_(1, at[:, None], logps)
 
     def flags(
-        self, ends: Tensor, effects: Tensor | None = None, stopping: Tensor | None = None, hits: Tensor | None = None
+        self,
+        ends: Tensor,
+        effects: Tensor | None = None,
+        stopping: Tensor | None = None,
+        forces: Tensor | None = None,
+        hits: Tensor | None = None,
     ) -> Tensor:
         """Return bool[B], the ready rows in which something happened with their last token.
 
@@ -91,13 +96,17 @@ class Rows:
             ends: bool[V], tokens that end a text.
             effects: int64[B], what automata did.
             stopping: bool[E], which effects the host must see.
+            forces: bool[S], in which states of the automata only one token can follow.
             hits: bool[B], rows whose text holds one of their stop strings.
         """
+        states = None if self.states is None else self.states.states
         if self.on_host:
             found = ends.numpy().take(self.tokens.numpy())
             found |= self.length >= self.limits.numpy()
             if effects is not None and stopping is not None:
                 found |= stopping.numpy().take(effects.numpy())
+            if forces is not None and states is not None:
+                found |= forces.numpy().take(states.numpy())
             if hits is not None:
                 found |= hits.numpy()
             found &= self.going
@@ -105,6 +114,8 @@ class Rows:
         flags = ends[self.tokens] | (self.lengths >= self.limits)
         if effects is not None and stopping is not None:
             flags |= stopping[effects]
+        if forces is not None and states is not None:
+            flags |= forces[states]
         if hits is not None:
             flags |= hits
         return flags & self.ready

@@ -11,6 +11,9 @@ from .lift import TokenAutomaton
 
 MOST_PACKED = 4096
 MOST_BIASES = 64
+FEW_LOGITS = 2**18
+"""Logits of a batch up to which one addition to all rows costs less than one for each constrained row."""
+UNKNOWN = -1
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -18,6 +21,10 @@ class MaskRows:
     """Masks of states of a token automaton; states that allow the same tokens share a row.
 
     Rows are forgotten when there are too many: they are remade from the tables.
+
+    Attributes:
+        biases: float32[V], 0 for allowed tokens and -inf for others; the first allows all. together: all of them.
+        places: int64[S], the place of each state's among them, or UNKNOWN.
     """
 
     def __init__(self, automaton: TokenAutomaton) -> None:
@@ -25,7 +32,10 @@ class MaskRows:
         self.columns = automaton.columns[:-1].astype(np.int64)
         self.keys: dict[int, bytes] = {}
         self.rows: dict[bytes, Bytes] = {}
-        self.biases: dict[tuple[bytes, torch.dtype], Tensor | None] = {}
+        self.places = np.full(len(automaton.table), UNKNOWN, dtype=np.int64)
+        self.biases: list[Tensor] = []
+        self.known: dict[bytes, int] = {}
+        self.together: Tensor | None = None
 
     def packed(self, states: npt.NDArray[np.int64]) -> Bytes:
         """Return uint8[B, ceil(V / 8)]: bit i of byte j is whether token 8 j + i is allowed."""
@@ -33,14 +43,44 @@ class MaskRows:
 
     def apply(self, logits: Tensor, states: Tensor) -> Tensor:
         """Return float[B, V] logits with -inf where a token is not allowed in int64[B] states."""
-        biases = [self._bias(self._key(state), logits.dtype) for state in states.tolist()]
-        if all(bias is None for bias in biases):
+        numbers = states.numpy()
+        places = self.places.take(numbers)
+        if (places == UNKNOWN).any():
+            places = self._learn(numbers)
+        if not places.any():
             return logits
+        if logits.numel() <= FEW_LOGITS:
+            if self.together is None or self.together.dtype != logits.dtype:
+                self.together = torch.stack(self.biases).to(logits.dtype)
+            return logits + self.together.index_select(0, torch.from_numpy(places))[:, : logits.shape[1]]
         found = logits.clone()
-        for row, bias in enumerate(biases):
-            if bias is not None:
-                found[row].add_(bias[: logits.shape[1]])
+        for row in places.nonzero()[0].tolist():
+            found[row].add_(self.biases[places[row]][: logits.shape[1]])
         return found
+
+    def _learn(self, states: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the places of the biases of some states, made where there are none."""
+        if len(self.biases) >= MOST_BIASES:
+            self.biases, self.known = [], {}
+            self.places[:] = UNKNOWN
+        if not self.biases:
+            self.biases.append(torch.zeros(len(self.columns)))
+        for state in set(states.tolist()):
+            if self.places[state] == UNKNOWN:
+                self.places[state] = self._place(self._key(state))
+        self.together = None
+        return self.places.take(states)
+
+    def _place(self, key: bytes) -> int:
+        """Return the place of the bias of allowed tokens; 0 if all are."""
+        if key not in self.known:
+            allowed = np.unpackbits(self._row(key), count=len(self.columns), bitorder="little")
+            if allowed.all():
+                self.known[key] = 0
+            else:
+                self.known[key] = len(self.biases)
+                self.biases.append(torch.zeros(len(allowed)).masked_fill_(torch.from_numpy(allowed == 0), -torch.inf))
+        return self.known[key]
 
     def _key(self, state: int) -> bytes:
         if state not in self.keys:
@@ -55,13 +95,3 @@ class MaskRows:
             allowed = np.frombuffer(key, np.bool_).take(self.columns)
             row = self.rows[key] = np.packbits(allowed, bitorder="little")
         return row
-
-    def _bias(self, key: bytes, dtype: torch.dtype) -> Tensor | None:
-        """Return 0 for allowed tokens and -inf for others, float[V]; None if all are allowed."""
-        if (key, dtype) not in self.biases:
-            if len(self.biases) >= MOST_BIASES:
-                self.biases.clear()
-            allowed = np.unpackbits(self._row(key), count=len(self.columns), bitorder="little")
-            values = torch.zeros(len(allowed), dtype=dtype).masked_fill_(torch.from_numpy(allowed == 0), -torch.inf)
-            self.biases[key, dtype] = None if allowed.all() else values
-        return self.biases[key, dtype]
