@@ -60,7 +60,7 @@ def _ask(
     toolkit: Toolkit | None,
     questions: Sequence[Question],
 ) -> list[Transcript]:
-    engine = Engine(model, context.tokenizer, toolkit)
+    engine = Engine(model, context.tokenizer, toolkit, note=context.note)
     sampling = sampling_of(spec.sample, context.tokenizer, spec.seed)
     return engine.run(
         [

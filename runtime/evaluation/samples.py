@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...spec.evaluation import GenerateEval
 from ..generation.engine import Engine
+from ..generation.prefix_tree import PrefixTree
 from ..generation.requests import Request
 from ..generation.settings import sampling_of
 from ..models.transformer import TransformerModel
@@ -17,7 +18,9 @@ def evaluate_generate(spec: GenerateEval, model: TransformerModel, context: Eval
         Request(prompt, spec.max_tokens, sampling_of(spec.sample, context.tokenizer, spec.seed + number), spec.stop)
         for number in range(spec.samples)
     ]
-    transcripts = Engine(model, context.tokenizer, context.toolkit).run(requests)
+    tree = PrefixTree() if spec.samples > 1 else None
+    engine = Engine(model, context.tokenizer, context.toolkit, tree=tree, note=context.note)
+    transcripts = engine.run(requests, share=spec.samples > 1)
     rows = [{"text": context.tokenizer.decode(t.tokens), "stop": t.stop} for t in transcripts]
     lengths = [len(t.tokens) - t.prompt for t in transcripts]
     return EvalResult({"tokens": sum(lengths) / len(lengths)}, rows)

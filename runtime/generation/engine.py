@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -62,7 +63,7 @@ class Engine:
         *,
         context: int | None = None,
         tree: PrefixTree | None = None,
-        note: Callable[[str], None] = lambda text: None,
+        note: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.model, self.tokenizer, self.toolkit, self.lanes = model, tokenizer, toolkit, lanes
         self.context, self.tree, self.note = context, tree, note
