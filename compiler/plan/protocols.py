@@ -26,7 +26,7 @@ def automaton_node(builder: PlanBuilder, world: World, cell: Cell) -> str:
     """Return the id of the token automaton of the protocols of an evaluation or of data."""
     protocols = [world.instance(ref.decl) for ref in world.evaluator.value(cell, "protocols")]
     ids = tuple(builder.register(world, protocol) for protocol in protocols)
-    owner = cell if cell.kind == "data" else _data_of(world, cell)
+    owner = cell if cell.kind == "data" else data_of(world, cell)
     tokenizer = builder.register(world, world.instance(world.evaluator.value(owner, "tokenizer").decl))
     if (ids, tokenizer) not in builder.automata:
         compiled = compile_together(builder, world, protocols, builder.nodes[tokenizer].spec.specials)
@@ -40,7 +40,7 @@ def automaton_node(builder: PlanBuilder, world: World, cell: Cell) -> str:
     return node.id
 
 
-def _data_of(world: World, cell: Cell) -> Cell:
+def data_of(world: World, cell: Cell) -> Cell:
     """Return the data that an evaluation asks about: its own, or the training's."""
     assert world.root is not None
     own = world.evaluator.value(cell, "data") if "data" in fields(cell.cls) else None

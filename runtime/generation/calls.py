@@ -45,7 +45,8 @@ class Calls:
         aborted = False
         for fired in self.rows.automaton.fired(effect) if self.rows.automaton else ():
             if fired.event.kind in ("handover", "malformed"):
-                self._park(row, lane, fired)
+                if not self.loop.stopped(row, lane, fired.offset):
+                    self._park(row, lane, fired)
                 return
             if fired.event.kind == "abort":
                 aborted = True
@@ -87,7 +88,9 @@ class Calls:
         said, protocol = tokenizer.text_bytes([lane.tokens[-1]]), fired.event.protocol
         inside = fired.offset < len(said)
         if inside:
+            cut = lane.tokens[-1]
             lane.replace_last(tokenizer.encode_bytes(said[: fired.offset]))
+            self.rows.samplers.unheard(row, cut, lane.tokens)
         lane.pending = lane.tokens[lane.cached :]
         captures = None
         if fired.event.kind == "handover":

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from attrs import define
 
-from ..models.cache import ModelCache
-from ..models.decode import StepWeights
+from ..models.decode import Decoder, StepWeights
+from ..models.graphed import GraphedDecoder
 from ..models.transformer import TransformerModel
 from ..placement import free_bytes
 from ..protocols.lift import TokenAutomaton
@@ -71,7 +71,7 @@ class Engine:
         self.device = model.embed.weight.device
         self.weights = StepWeights.of(model)
         self._bytes = model.cache_bytes(1, 0), model.cache_bytes(1, 1)
-        self.cache: ModelCache | None = None
+        self.decoder: Decoder | GraphedDecoder | None = None
         num_ids = max(model.spec.num_ids(), tokenizer.vocab_size)
         named = toolkit.automata.monitor.specials if toolkit else ()
         ends = [number for spelling, number in tokenizer.specials.items() if spelling not in named]
@@ -122,14 +122,14 @@ class Engine:
                 yield Finished(number, Transcript(request.prompt, len(request.prompt), (), (), "refused", error=error))
         if not accepted:
             return
-        cache, self.cache = self._cache_for([request for _, request in accepted], free), None
+        decoder, self.decoder = self._decoder_for([request for _, request in accepted], free), None
         try:
-            loop = Loop(self, accepted, cache, listening, keep)
+            loop = Loop(self, accepted, decoder, listening, keep)
             if share and self.tree is not None:
                 loop.share([request.prompt for _, request in accepted])
             yield from loop.happenings()
         finally:
-            self.cache = cache
+            self.decoder = decoder
             self.stats.seconds += time.monotonic() - began
 
     def limit(self, request: Request) -> int:
@@ -162,25 +162,27 @@ class Engine:
 
     def _room(self) -> int:
         """Return the bytes that a cache may take; the one that is kept would be given back first."""
-        kept = 0 if self.cache is None else self.cache.rows * self._row_bytes(self.cache.capacity)
-        return free_bytes(self.device) + kept
+        cache = None if self.decoder is None else self.decoder.cache
+        return free_bytes(self.device) + (0 if cache is None else cache.rows * self._row_bytes(cache.capacity))
 
     def _row_bytes(self, capacity: int) -> int:
         """Return the bytes of a row of the cache: so many for any length, and so many for each position."""
         return self._bytes[0] + capacity * (self._bytes[1] - self._bytes[0])
 
-    def _cache_for(self, requests: Sequence[Request], free: int) -> ModelCache:
-        """Return an empty cache for the requests: the one that is kept, or a new one with as many lanes as fit."""
+    def _decoder_for(self, requests: Sequence[Request], free: int) -> Decoder | GraphedDecoder:
+        """Return a decoder over a cache for the requests: what is kept, or new with as many lanes as fit."""
         capacity, rows = max(map(self.limit, requests)), min(self.lanes, len(requests))
-        kept = self.cache
-        if kept is not None and kept.rows >= rows and kept.capacity >= capacity and kept.rows <= 2 * rows:
-            return kept
-        self.cache = kept = None
+        kept = None if self.decoder is None else self.decoder.cache
+        if self.decoder and kept and rows <= kept.rows <= 2 * rows and kept.capacity >= capacity:
+            return self.decoder
+        self.decoder = kept = None
         rows = max(1, min(rows, free // self._row_bytes(capacity)))
         rounded = max(LEAST_CAPACITY, 1 << (capacity - 1).bit_length())
         if rows * self._row_bytes(rounded) <= free // 2:
             capacity = rounded
-        return self.model.new_cache(rows, capacity)
+        decoder = Decoder(self.weights, self.model.new_cache(rows, capacity))
+        graphs = decoder.blocks and self.device.type == "cuda"
+        return GraphedDecoder(decoder, self.note) if graphs else decoder
 
 
 def _stops(automaton: TokenAutomaton) -> npt.NDArray[np.bool_]:

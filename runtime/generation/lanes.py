@@ -63,7 +63,7 @@ class Lane:
         """Keep the first `count` tokens and then `kept`."""
         self.tokens[count:] = kept
         self.logprobs[count - len(self.request.prompt) :] = [None] * len(kept)
-        self.told = min(self.told, count)
+        self.told = len(self.tokens) if self.told > count else self.told
         self.cached = min(self.cached, count)
 
     def transcript(self, stop: Stop) -> Transcript:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..models.cache import ModelCache
 from ..models.decode import Decoder
 from ..models.graphed import GraphedDecoder
 from ..models.layout import SequenceLayout
@@ -52,17 +51,21 @@ class Loop:
     """
 
     def __init__(
-        self, engine: Engine, requests: Sequence[tuple[int, Request]], cache: ModelCache, listening: bool, keep: bool
+        self,
+        engine: Engine,
+        requests: Sequence[tuple[int, Request]],
+        decoder: Decoder | GraphedDecoder,
+        listening: bool,
+        keep: bool,
     ) -> None:
+        cache = decoder.cache
         self.engine, self.listening, self.keep = engine, listening, keep
         self.queue = deque(requests)
         self.began = time.monotonic()
         weight = engine.model.embed.weight
         self.rows = Rows(cache, engine.model.spec.num_ids(), weight.dtype, [request for _, request in requests])
         self.lanes: list[Lane | None] = [None] * cache.rows
-        decoder = Decoder(engine.weights, cache)
-        graphs = decoder.blocks and weight.device.type == "cuda"
-        self.decoder = GraphedDecoder(decoder, engine.note) if graphs else decoder
+        self.decoder = decoder
         self.bell = Bell(weight.device)
         self.heard: deque[Happening] = deque()
         strings = sorted({text for _, request in requests for text in request.stop})
@@ -108,7 +111,8 @@ class Loop:
                 (later if full or any(prefix[: len(p)] == p for p in wave) else wave).append(prefix)
             for row, prefix in enumerate(wave):
                 self.lanes[row] = self._placed(row, -1, Request(prefix))
-            self._prefill()
+            while any(lane and lane.pending for lane in self.lanes):
+                self._prefill()
             for row, prefix in enumerate(wave):
                 tree.insert(prefix, self.rows.cache, row, self.rows.logits[row])
                 self.lanes[row] = None
@@ -233,10 +237,15 @@ class Loop:
     def _drawn(self) -> torch.Tensor:
         """Return the next token int64[n] of each row that the step computes."""
         rows, used = self.rows, self.rows.used
-        logits = rows.logits if used == len(self.lanes) else rows.logits[:used]
-        logits = rows.samplers.adjust(logits)
+        given = rows.logits if used == len(self.lanes) else rows.logits[:used]
+        logits = rows.samplers.adjust(given)
         if self.engine.forces is not None and rows.automaton is not None and rows.states is not None:
-            logits = rows.automaton.constrain(logits, rows.states.states[:used])
+            states = rows.states.states[:used]
+            logits = rows.automaton.constrain(logits, states)
+            if rows.samplers.bans:
+                # A ban yields where a call has no other token to go on with.
+                stuck = logits.amax(dim=-1, keepdim=True) == -torch.inf
+                logits = torch.where(stuck, rows.automaton.constrain(given, states), logits)
         return rows.samplers.sample(logits, rows.lengths[:used])
 
     def _flags(self) -> torch.Tensor:
@@ -252,7 +261,7 @@ class Loop:
     def _step(self) -> None:
         rows, used = self.rows, self.rows.used
         lengths = rows.length[rows.going]
-        longest = int(lengths.max())
+        longest = min(int(lengths.max()), rows.cache.capacity)
         even = not self.bell.lag and len(lengths) == used and bool((lengths == longest).all())
         logits = self.decoder.step(rows.tokens[:used], rows.ready[:used], longest, even)
         if used == len(self.lanes):
@@ -291,13 +300,19 @@ class Loop:
         else:
             lane.logprobs += [None] * (end - start)
 
-    def stopped(self, row: int, lane: Lane) -> bool:
-        """End a lane whose text holds one of its stop strings; return whether it did."""
+    def stopped(self, row: int, lane: Lane, last: int | None = None) -> bool:
+        """End a lane whose text holds one of its stop strings; return whether it did.
+
+        Of the last token only the first `last` bytes count, if given.
+        """
         if not lane.request.stop:
             return False
         tokenizer = self.engine.tokenizer
         start = own_text_start(lane.tokens, lane.read, tokenizer.vocabulary())
-        offset = cut(tokenizer.text_bytes(lane.tokens[start:]), lane.request.stop)
+        text = tokenizer.text_bytes(lane.tokens[start:])
+        if last is not None and start < len(lane.tokens):
+            text = text[: len(text) - len(tokenizer.text_bytes(lane.tokens[-1:])) + last]
+        offset = cut(text, lane.request.stop)
         if offset is None:
             return False
         lane.cut(*cut_at(lane.tokens, start, offset, tokenizer))

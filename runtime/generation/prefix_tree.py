@@ -84,6 +84,7 @@ class PrefixTree:
         self.root = Node((), ModelPiece(0, 0, ()), None)
         self.bytes, self.num_tokens, self._nodes = 0, 0, 0
         self._clock = count(1)
+        self._inserting = False
         # Each leaf that may go is queued once, under a use that is its last one or an earlier one.
         self._leaves: list[tuple[int, Node]] = []
 
@@ -121,6 +122,14 @@ class PrefixTree:
         tokens = tuple(tokens)
         if len(tokens) > int(cache.lengths[row]):
             raise ValueError(f"row {row} holds {int(cache.lengths[row])} positions, not {len(tokens)}")
+        self._inserting = True
+        try:
+            return self._insert(tokens, cache, row, logits)
+        finally:
+            self._inserting = False
+            self._evict()
+
+    def _insert(self, tokens: Tokens, cache: ModelCache, row: int, logits: Tensor | None) -> Node:
         path, inside, common = self._walk(tokens)
         if inside is not None:
             path.append(self._split(inside, common))
@@ -136,7 +145,6 @@ class PrefixTree:
             self.bytes += node.logits.nbytes
         self._use(path)
         self._queue(node)
-        self._evict()
         return node
 
     def pin(self, node: Node) -> None:
@@ -149,7 +157,9 @@ class PrefixTree:
             raise ValueError("the node is not pinned")
         node.pins -= 1
         self._queue(node)
-        self._evict()
+        # A pin may be let go of by the garbage collector, in the midst of an insertion, which evicts at its end.
+        if not self._inserting:
+            self._evict()
 
     def _walk(self, tokens: Tokens) -> tuple[list[Node], Node | None, int]:
         """Return the nodes whose whole spans lead along `tokens`, then the one left midway and after how many."""

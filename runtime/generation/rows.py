@@ -123,7 +123,16 @@ class Rows:
     def move(self, source: int, target: int) -> None:
         """Make row `target` what row `source` is; `source` is free afterwards."""
         self.cache.fork(source, target)
-        tensors = [self.logits, self.ready, self.lengths, self.limits, self.said, self.logps]
+        tensors = [
+            self.logits,
+            self.ready,
+            self.flagged,
+            self.effects,
+            self.lengths,
+            self.limits,
+            self.said,
+            self.logps,
+        ]
         for tensor in (*tensors, *(() if self.on_host else (self.length, self.going))):
             if tensor is not None:
                 tensor[target] = tensor[source]

@@ -182,6 +182,19 @@ class Samplers:
         if self._wants[row] & REPEATS and tokens:
             self.columns["seen"][row, list(tokens)] = True
 
+    def unheard(self, row: int, token: int, tokens: Sequence[int]) -> None:
+        """Take back a generated token that was cut short; the row's text is `tokens` now."""
+        if self._wants[row] & COUNTS:
+            self.columns["counts"][row, token] -= 1
+        if self._wants[row] & REPEATS:
+            self.columns["seen"][row] = False
+            self.seen(row, tokens)
+
+    @property
+    def bans(self) -> bool:
+        """Whether a row bans tokens."""
+        return any(setting.banned for setting in self.settings)
+
     def heard(self, tokens: Tensor, active: Tensor) -> None:
         """Count int64[B] generated tokens of the first rows where bool[B] `active`, for penalties."""
         wanted, columns = self._first(len(tokens))

@@ -31,7 +31,7 @@ class GraphedDecoder:
     """
 
     def __init__(self, decoder: Decoder, note: Callable[[str], None]) -> None:
-        self.decoder, self.note = decoder, note
+        self.decoder, self.cache, self.note = decoder, decoder.cache, note
         self.captured: dict[tuple[int, int], Captured] = {}
         self.failed = False
 
@@ -39,7 +39,7 @@ class GraphedDecoder:
         """Do what `Decoder.step` does; the logits are overwritten by the next step."""
         if self.failed:
             return self.decoder.step(tokens, active, live, even)
-        cache, rows = self.decoder.cache, len(tokens)
+        cache, rows = self.cache, len(tokens)
         key = min(cache.rows, 1 << (rows - 1).bit_length()), min(cache.capacity, -(-live // SPAN) * SPAN)
         if key not in self.captured:
             try:

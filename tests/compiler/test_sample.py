@@ -86,3 +86,21 @@ def test_what_changes_samples_is_in_the_identity(tmp_path: Path) -> None:
     text = "\n".join(f"eval e{n} : generate {{ run = base, {said} }}" for n, said in enumerate(evals))
     found = nodes(tmp_path, text)
     assert len({found[f"e{n}"].id for n in range(len(evals))}) == len(evals)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "text"),
+    [
+        ('prompt = "<|nope|>R"', "LM0609", '"<|nope|>R"'),
+        ('sample { banned = ["<|nope|>"] }', "LM0609", '["<|nope|>"]'),
+        ('sample { banned = ["a", "ab"] }', "LM0303", '["a", "ab"]'),
+        ('sample { bias end { token = "ab", add = 1.0 } }', "LM0303", '"ab"'),
+        ('sample { bias end { token = "", add = 1.0 } }', "LM0303", '""'),
+    ],
+)
+def test_texts_that_the_tokenizer_cannot_say_are_told_by_the_compiler(
+    said: str, code: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "case.lmspec").write_text(BASE + f"eval a : generate {{ run = base, {said} }}\n", "utf-8")
+    (found,) = compile_spec(tmp_path / "case.lmspec").diagnostics.items
+    assert (found.code, found.span and found.span.text) == (code, text)

@@ -71,7 +71,8 @@ def test_a_step_waits_for_nothing(tokenizer: Tokenizer) -> None:
     engine = Engine(model, tokenizer, lanes=8)
     requests = [(number, Request((65, 66, 67), 60, Sampling(1.0, top_p=0.9, seed=number))) for number in range(8)]
     with torch.inference_mode():
-        loop = Loop(engine, requests, model.new_cache(8, 128), listening=False, keep=False)
+        decoder = GraphedDecoder(Decoder(engine.weights, model.new_cache(8, 128)), print)
+        loop = Loop(engine, requests, decoder, listening=False, keep=False)
         loop._admit()
         loop._prefill()
         for _ in range(4):

@@ -249,8 +249,8 @@ def test_lanes_are_as_many_as_fit(cpu: Placement, tokenizer: Tokenizer, monkeypa
     monkeypatch.setattr(module, "free_bytes", lambda device: 2 * model.cache_bytes(1, 22) + 1)
     engine = Engine(model, tokenizer)
     assert list(map(plain, engine.run(requests))) == list(map(plain, want))
-    assert engine.cache is not None
-    assert engine.cache.rows == 2
+    assert engine.decoder is not None
+    assert engine.decoder.cache.rows == 2
 
 
 class Breaks:
