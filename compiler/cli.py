@@ -14,7 +14,7 @@ from typing import Any
 
 from ..spec.diagnostic import Diagnostic, Diagnostics, LmcError
 from .console import explanation, hang_up, render_failure, show, typed, written
-from .options import build_parser
+from .options import build_parser, read_arguments
 
 BUILD = Path("build")
 EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
@@ -22,7 +22,7 @@ EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = parser().parse_args(arguments)
+    options = read_arguments(parser(), arguments)
     try:
         code: int = options.run(options)
         return code
@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
             "generate": generate,
             "chat": chat,
             "export": export,
+            "profile": profile,
             "why": why,
             "show": show_,
             "explain": explain,
@@ -192,6 +193,7 @@ def generate(options: argparse.Namespace) -> int:
     from ..runtime.generation.sampling import Sampling
     from ..runtime.talk.complete import Completion
     from ..runtime.talk.prompts import read_prompts
+    from ..runtime.talk.visible import visible, visible_json
 
     prompts = read_prompts(options.prompt, options.file, piped)
     completion = Completion(
@@ -202,8 +204,10 @@ def generate(options: argparse.Namespace) -> int:
         logprobs=options.logprobs,
         jsonl=options.jsonl or options.logprobs or any(path.suffix == ".jsonl" for path in options.file),
         stream=options.stream or sys.stdout.isatty(),
+        context_said=options.context is not None,
     )
-    whole = completion.run(_loaded(options, lanes=options.lanes), prompts, written(), lambda d: show([d], "text"))
+    write = written(visible_json if completion.jsonl else visible)
+    whole = completion.run(_loaded(options, lanes=options.lanes), prompts, write, lambda d: show([d], "text"))
     return 0 if whole else EXIT_DIAGNOSTICS
 
 
@@ -211,17 +215,19 @@ def chat(options: argparse.Namespace) -> int:
     """`lmc chat`."""
     from ..runtime.generation.sampling import Sampling
     from ..runtime.talk.chat import Chat
+    from ..runtime.talk.greedy import greedy_hint
 
-    loaded = _loaded(options)
+    loaded, sampling = _loaded(options), _sampling(options, Sampling)
+    show([hint] if (hint := greedy_hint([sampling])) else [], "text")
     talk = Chat(
         loaded,
-        loaded.session(_sampling(options, Sampling), options.stop),
+        loaded.session(sampling, options.stop),
         user=options.user,
         assistant=options.assistant,
         max_tokens=options.max_tokens,
         write=written(),
         note=lambda text: print(text, file=sys.stderr, flush=True),
-        dim=sys.stdout.isatty(),
+        terminal=sys.stdout.isatty(),
     )
     talk.run(typed(talk))
     return 0
@@ -244,6 +250,14 @@ def export(options: argparse.Namespace) -> int:
 
     for line in export_hf(options.store, options.name, options.output):
         print(line)
+    return 0
+
+
+def profile(options: argparse.Namespace) -> int:
+    """`lmc profile`."""
+    from ..runtime.training.profile_report import report, run_folder
+
+    print(report(run_folder(options.store, options.name)), end="")
     return 0
 
 

@@ -55,15 +55,23 @@ def _indented(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.strip().splitlines())
 
 
-def written() -> Callable[[str], None]:
-    """Return what writes a text to standard output at once; characters that it cannot show are replaced."""
+def written(visible: Callable[[str], str] | None = None) -> Callable[[str], None]:
+    """Return what writes a text to standard output at once; characters that it cannot show are replaced.
+
+    On a terminal the text goes through `visible` first.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return lambda text: print(text, end="", flush=True)
+    if visible is None or not sys.stdout.isatty():
+        return lambda text: print(text, end="", flush=True)
+    return lambda text: print(visible(text), end="", flush=True)
 
 
 def typed(talk: Any) -> Iterator[str]:
-    """Yield the lines of standard input; on a terminal the prompt says which dialogue goes on."""
+    """Yield the lines of standard input; on a terminal the prompt says which dialogue goes on.
+
+    There Ctrl-C clears the line, for a dialogue that took an hour must not end by a key that stops words.
+    """
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
     if not sys.stdin.isatty():
@@ -72,12 +80,18 @@ def typed(talk: Any) -> Iterator[str]:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (lets `input` edit lines)
     print(talk.greeting())
+    told = False
     while True:
         try:
-            yield input(f"{talk.name}> ")
+            line = input(f"{talk.name}> ")
         except EOFError:
             print()
             return
+        except KeyboardInterrupt:
+            print("" if told else "\n/quit or Ctrl-D leaves", file=sys.stderr)
+            told = True
+            continue
+        yield line
 
 
 def hang_up() -> None:

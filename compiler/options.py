@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def build_parser(verbs: Verbs) -> argparse.ArgumentParser:
 
     def command(name: str, help: str) -> argparse.ArgumentParser:
         found: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
-        found.set_defaults(run=verbs[name])
+        found.set_defaults(run=verbs[name], refuse=found.error, listed=None)
         return found
 
     _check(command("check", "find mistakes; writes nothing"))
@@ -29,6 +30,7 @@ def build_parser(verbs: Verbs) -> argparse.ArgumentParser:
     _generate(command("generate", "continue prompts with a trained run, or score continuations"))
     _chat(command("chat", "talk with a trained run"))
     _export(command("export", "write a trained run for another library"))
+    _add_name(command("profile", "where the time of a training went"), device=False)
     why = command("why", "where a value comes from")
     _add_spec(why)
     why.add_argument("path", help="BLOCK.path or BLOCK.path@RUN, such as fine.model.width")
@@ -37,8 +39,28 @@ def build_parser(verbs: Verbs) -> argparse.ArgumentParser:
     return top
 
 
+def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what a command line says; what a command lists may stand before, between and behind its options.
+
+    Leaves with a usage error of the command for what it does not know.
+    """
+    options, rest = parser.parse_known_args(arguments)
+    wrong = rest if options.listed is None else list(dropwhile(lambda text: not text.startswith("-"), rest))
+    if wrong:
+        options.refuse(f"unrecognized arguments: {' '.join(wrong)}")
+    if rest:
+        setattr(options, options.listed, [*getattr(options, options.listed), *map(options.listed_kind, rest)])
+    return options
+
+
+def _lists(command: argparse.ArgumentParser, name: str, kind: Callable[[str], Any] = str) -> None:
+    """Let the words of a command line that argparse leaves over belong to the argument `name`."""
+    command.set_defaults(listed=name, listed_kind=kind)
+
+
 def _check(command: argparse.ArgumentParser) -> None:
     _add_spec(command, many=True)
+    _lists(command, "file", Path)
     command.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to print them")
 
 
@@ -52,6 +74,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     target = "plan folder or .lmspec (default: the only plan in build/)"
     command.add_argument("target", nargs="?", type=Path, help=target)
     command.add_argument("blocks", nargs="*", help="blocks to run (default: grids, and trains that are no one's base)")
+    _lists(command, "blocks")
     _add_changes(command)
     _add_store(command)
     _add_device(command)
@@ -94,6 +117,7 @@ def _show(command: argparse.ArgumentParser) -> None:
     command.add_argument("kind", choices=("protocol",), help="what to show")
     _add_spec(command)
     command.add_argument("names", nargs="*", help="blocks, spoken together (default: all)")
+    _lists(command, "names")
     command.add_argument("--tokenizer", help="tokenizer of the file (default: its only one)")
     text = "explain this text token by token; spellings of special tokens are these tokens"
     command.add_argument("--text", help=text)
@@ -104,13 +128,12 @@ def _show(command: argparse.ArgumentParser) -> None:
 def _add_sampling(command: argparse.ArgumentParser) -> None:
     limits = command.add_argument_group("length")
     limits.add_argument("--max-tokens", type=number(1, int), default=256, help="longest continuation (default: 256)")
-    limits.add_argument(
-        "--stop", action="append", default=[], type=_text, metavar="TEXT", help="end at it (repeatable)"
-    )
+    stop = r"end at it, taken as it is: a line end is $'\n' in the shell (repeatable)"
+    limits.add_argument("--stop", action="append", default=[], type=_text, metavar="TEXT", help=stop)
     context = "most tokens of prompt and continuation (default: what the run was trained on)"
     limits.add_argument("--context", type=number(2, int), metavar="N", help=context)
     sampling = command.add_argument_group("sampling")
-    sampling.add_argument("--temperature", type=number(0, float), default=0.0, help="0 is greedy (default)")
+    sampling.add_argument("--temperature", type=number(0, float), default=0.0, help="0 is greedy (default); 1 samples")
     sampling.add_argument("--top-k", type=number(1, int), help="keep the k likeliest tokens")
     sampling.add_argument("--top-p", type=number(0, float, 1, above=True), help="keep the likeliest up to this share")
     sampling.add_argument("--min-p", type=number(0, float, 1), help="drop what is below this share of the likeliest")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
@@ -14,7 +18,11 @@ from .graph import wire
 from .inputs import InputDigests
 from .placement import default_placement
 from .session import Session
-from .store.run_store import RunStore
+from .store.run_store import NODE, RunStore
+
+GRAPH = "graph.jsonl"
+SHOWN = 10
+"""Most names of runs in a message."""
 
 
 @frozen
@@ -29,7 +37,7 @@ class FinishedRun:
 def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
     """Return a run by name or id, placed on `device`. Raises LmcError (LM0809) for an unknown or ambiguous one."""
     folder = _find(RunStore(store), name)
-    plan = parse_plan((folder / "graph.jsonl").read_text(encoding="utf-8").splitlines(), str(folder / "graph.jsonl"))
+    plan = parse_plan((folder / GRAPH).read_text(encoding="utf-8").splitlines(), str(folder / GRAPH))
     components = wire(plan)
     session = Session(
         plan=plan,
@@ -49,10 +57,34 @@ def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
 
 
 def _find(store: RunStore, name: str) -> Path:
-    found = [path for path in store.find(name) if (path / "graph.jsonl").is_file()]
+    if not store.path.is_dir():
+        help = "name another with --store; `lmc run` makes one where it is started"
+        raise LmcError(Diagnostic("LM0809", f"there is no run store `{store.path}`", None, help=help))
+    found = [path for path in store.find(name) if (path / GRAPH).is_file()]
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} runs are called" if found else "no finished run is called"
     ids = ", ".join(path.name.split("-")[0] for path in found)
-    help = f"name one by its id: {ids}" if found else "`lmc run` prints the names"
+    help = f"name one by its id: {ids}" if found else _nearest(name, _finished(store))
     raise LmcError(Diagnostic("LM0809", f"{what} `{name}` in `{store.path}`", None, help=help))
+
+
+def _finished(store: RunStore) -> set[str]:
+    """Return the names of the runs of a store that can be loaded."""
+    names = set()
+    for path in store.find(""):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            told = json.loads((path / NODE).read_text(encoding="utf-8"))
+            if told["status"] == "done" and (path / GRAPH).is_file():
+                names.add(str(told["name"]))
+    return names
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Return what the runs are called, those that are spelled most alike first."""
+    ranked = sorted(names, key=lambda known: (-difflib.SequenceMatcher(None, name, known).ratio(), known))
+    if not ranked:
+        return "it has none; `lmc run` makes them"
+    near = difflib.get_close_matches(name, ranked, 1)
+    more = f" and {len(ranked) - SHOWN:,} more" if len(ranked) > SHOWN else ""
+    return (f"did you mean `{near[0]}`? " if near else "") + f"runs are {', '.join(ranked[:SHOWN])}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from .plots.results import Results
 from .plots.table import show_table, write_csv
 from .store.files import read_lines
 from .store.run_store import RunStore
+from .talk.visible import visible
 
 
 def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: Path) -> None:
@@ -62,4 +64,4 @@ def _print_transcript(title: str, text: str) -> None:
     print(f"\n{title}:")
     for mark in ("<|assistant|>", "<|database|>", "<|eod|>"):
         text = text.replace(mark, "\n" + mark)
-    print(textwrap.indent(text, "  | "))
+    print(textwrap.indent(visible(text) if sys.stdout.isatty() else text, "  | "))

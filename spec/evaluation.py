@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import frozen
-from attrs.validators import deep_iterable, ge, min_len
+from attrs.validators import ge
 
 from .sample import Sample
 from .schema import option, variant
 from .units import Steps
 
 Checkpoint = str | int
+
+
+def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
+    if "" in value:
+        raise ValueError("'stop' must be a list of texts that are not empty")
 
 
 @variant("eval", "loss")
@@ -67,9 +72,7 @@ class GenerateEval:
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
     temperature: float = option("0 is greedy.", default=1.0, validator=ge(0.0))
     sample: Sample = option("How tokens are drawn.", default=Sample())
-    stop: tuple[str, ...] = option(
-        "Texts that end a sample and are no part of it.", default=(), validator=deep_iterable(min_len(1))
-    )
+    stop: tuple[str, ...] = option("Texts that end a sample and are no part of it.", default=(), validator=_texts)
     seed: int = option("Seed of the first sample; each next one adds one.", default=0)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
     every: Steps | None = option(

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 import typing
-from decimal import Context, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any, Literal
 
 from attrs import frozen
 
 from ...spec.diagnostic import Edit
-from ...spec.schema import hints, members
+from ...spec.schema import hints, members, variant_of
 from ...spec.span import Span
 from ...spec.units import (
     COUNT_SUFFIXES,
@@ -125,13 +125,15 @@ def type_name(annotation: Any) -> str:
     names |= {FilePath: "Path", Glob: "Path", Pattern: "Str or Regex", Env: 'env("NAME")'}
     if annotation in names:
         return names[annotation]
+    if hasattr(annotation, "lmc_kind"):
+        return f"{variant_of(annotation)} {{ }}"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         return " or ".join(f'"{a}"' for a in arguments)
     if origin is tuple:
         return f"List[{type_name(arguments[0])}]"
     plain = [m for m in members(annotation) if m is not type(None)]
-    return " or ".join(type_name(m) for m in plain) if len(plain) > 1 else type_name(plain[0]) if plain else "none"
+    return " or ".join(dict.fromkeys(map(type_name, plain))) if plain else "none"
 
 
 def kind_name(value: Any) -> str:
@@ -179,7 +181,7 @@ def convert(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
         if value is None and type(None) in options:
             return None
         plain = [option for option in options if option is not type(None)]
-        if len(plain) == 1:
+        if len(plain) == 1 or (isinstance(value, str) and plain[0] is FilePath and str not in plain):
             return convert(value, plain[0], what, span)
         for option in plain:
             try:
@@ -222,7 +224,9 @@ def _numeric(value: Any, annotation: Any, what: str, span: Span | None) -> int |
     whole = Decimal(value).to_integral_value()
     if annotation is Steps or whole == value:
         return int(whole)
-    raise problem("LM0301", span, f"{what} needs an Int, got {value}", help=f"write {whole} or {whole + 1}")
+    below = Decimal(value).to_integral_value(ROUND_FLOOR)
+    near = f"{below} or {below + 1}" if below else "1"
+    raise problem("LM0301", span, f"{what} needs an Int, got {value}", help=f"write {near}")
 
 
 def _enum(value: Any, allowed: tuple[Any, ...], what: str, span: Span | None) -> Any:

@@ -36,15 +36,23 @@ class Session:
     Attributes:
         engine: what continues; it must have a prefix tree.
         tokens: the dialogue so far. sampling, stop: how the model goes on, and at which texts it ends.
+
+    A `stop` that is a string is one such text.
     """
 
     def __init__(self, engine: Engine, sampling: Sampling = GREEDY, stop: Sequence[str] = ()) -> None:
         if engine.tree is None:
             raise ValueError("sessions need an engine with a prefix tree")
-        self.engine, self.sampling, self.stop = engine, sampling, tuple(stop)
+        self.engine, self.sampling, self.stop = engine, sampling, one_or_more(stop)
         self.tokens: tuple[int, ...] = ()
         self._before: tuple[tuple[int, ...], ...] = ()
         self._pin: Pin | None = None
+
+    def __repr__(self) -> str:
+        """Return how long it is, how it ends, and how it goes on."""
+        end = self.engine.tokenizer.decode(self.tokens[-20:])
+        how = f"temperature={self.sampling.temperature:g}, seed={self.sampling.seed}"
+        return f"Session(tokens={len(self.tokens)}, end={end!r}, {how})"
 
     @property
     def text(self) -> str:
@@ -116,6 +124,11 @@ class Session:
         tokenizer = self.engine.tokenizer
         tokens = tokenizer.encode_pieces(tokenizer.pieces(text), start=False)
         return score(self.engine.model, [(self.tokens, tokens)])[0]
+
+
+def one_or_more(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return texts; a string is one of them, not its characters."""
+    return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
 def generate_all(sessions: Sequence[Session], max_tokens: int = 256) -> list[Transcript]:

@@ -17,9 +17,12 @@ from ..generation.session import Session
 from ..generation.stops import MOST_STRINGS
 from ..tokenizers.base import Tokenizer
 from .loaded import LoadedRun
+from .visible import visible
 from .words import Words
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
+BRIEF = 60
+"""Most characters of a text that is only told of."""
 COMMANDS = {
     "fork": ("NAME", "fork the dialogue here and go on in the fork"),
     "switch": ("NAME", "go on in another fork"),
@@ -58,13 +61,15 @@ class Chat:
         max_tokens: int = 256,
         write: Callable[[str], None],
         note: Callable[[str], None],
-        dim: bool = False,
+        terminal: bool = False,
     ) -> None:
         """Begin with a session of the run.
 
         `user` and `assistant` are the special tokens of these names where they are None and the tokenizer has them.
-        `write` takes words, to be shown at once, and `note` lines that are not part of the dialogue; calls of tools are
-        dimmed if `dim`. Raises LmcError: LM0609 for an undeclared special token, LM0810 for too many stop strings.
+        `write` takes words, to be shown at once, and `note` lines that are not part of the dialogue. On a `terminal`
+        calls of tools are dimmed and control characters spelled.
+
+        Raises LmcError: LM0609 for an undeclared special token, LM0810 for too many stop strings.
         """
         if len(set(session.stop)) > MOST_STRINGS:
             message = f"{len(set(session.stop))} stop strings; at most {MOST_STRINGS} are watched"
@@ -72,7 +77,7 @@ class Chat:
         self.loaded, self.max_tokens = loaded, max_tokens
         self.user = _marker(loaded.tokenizer, user, USER)
         self.assistant = _marker(loaded.tokenizer, assistant, ASSISTANT)
-        self.write, self.note, self.dim = write, note, dim
+        self.write, self.note, self.terminal = write, note, terminal
         self.branches, self.name = {"main": Branch(session)}, "main"
         self._fresh_line = True
 
@@ -94,6 +99,9 @@ class Chat:
                 return
             try:
                 self.answer(text)
+            except KeyboardInterrupt:
+                self._end_line()
+                self.note("stopped; the dialogue is as before")
             except LmcError as error:
                 self._end_line()
                 found = error.diagnostic
@@ -155,7 +163,7 @@ class Chat:
             self._aside(f"[{happening.record.protocol}] -> {_flat(reply)}")
             return
         if text:
-            self.write(text)
+            self.write(self._shown(text))
             self._fresh_line = text.endswith("\n")
         if isinstance(happening, Called):
             captures = happening.captures
@@ -165,7 +173,10 @@ class Chat:
     def _aside(self, text: str) -> None:
         """Write a line that is about the dialogue."""
         self._end_line()
-        self.write((f"\x1b[2m{text}\x1b[0m" if self.dim else text) + "\n")
+        self.write((f"\x1b[2m{visible(text)}\x1b[0m" if self.terminal else text) + "\n")
+
+    def _shown(self, text: str) -> str:
+        return visible(text) if self.terminal else text
 
     def _end_line(self) -> None:
         if not self._fresh_line:
@@ -176,15 +187,17 @@ class Chat:
         if name in self.branches:
             self.note(f"there is a fork {name}; /switch {name} goes on in it")
             return
-        branch = self.branch
+        branch, before = self.branch, self.name
         self.branches[name] = Branch(branch.session.fork(), list(branch.before))
         self.name = name
+        self.note(f"{name} goes on, forked from {before}")
 
     def _switch(self, name: str) -> None:
         if name not in self.branches:
             self.note(f"there is no fork {name}; forks are {', '.join(self.branches)}")
             return
         self.name = name
+        self.note(f"{name} goes on, with {_tokens(len(self.branch.session.tokens))}")
 
     def _back(self, _: str) -> None:
         branch = self.branch
@@ -192,17 +205,25 @@ class Chat:
             self.note("there is no exchange to take back")
             return
         sampling = branch.session.sampling
-        branch.session = branch.before.pop()
+        after, branch.session = branch.session.tokens, branch.before.pop()
         branch.session.sampling = sampling
+        before = branch.session.tokens
+        taken = after[len(before) if after[: len(before)] == before else len(before) - 1 :]
+        told = _brief(visible(_flat(self.loaded.tokenizer.decode(taken))))
+        self.note(f"took back {_tokens(len(taken))}: {told}")
 
     def _seed(self, text: str) -> None:
         try:
             self.branch.session.reseed(int(text))
         except ValueError:
             self.note(f"a seed is a whole number, not {text}")
+            return
+        sampling = self.branch.session.sampling
+        greedy = "; temperature 0 samples nothing" if sampling.temperature == 0 else ""
+        self.note(f"seed {sampling.seed} from here on{greedy}")
 
     def _show(self, _: str) -> None:
-        self.write(f"{self.branch.session.text}\n")
+        self.write(f"{self._shown(self.branch.session.text)}\n")
 
     def _score(self, text: str) -> None:
         session = self.branch.session
@@ -212,7 +233,7 @@ class Chat:
         if len(session.tokens) + len(self.loaded.encode_next(text)) > self.loaded.context:
             raise LmcError(Diagnostic("LM0810", f"the context of {self.loaded.context:,} has no room for it", None))
         found = session.score(text)
-        self.write(f"{sum(found):.4f} nats over {len(found)} tokens, {sum(found) / len(found):.4f} a token\n")
+        self.write(f"{sum(found):.4f} nats over {_tokens(len(found))}, {sum(found) / len(found):.4f} a token\n")
 
     def _help(self, _: str) -> None:
         width = max(len(f"{name} {argument}") for name, (argument, _) in COMMANDS.items())
@@ -235,9 +256,17 @@ def _written(text: str) -> None:
         raise LmcError(Diagnostic("LM0810", "the text is not UTF-8", None)) from error
 
 
+def _tokens(count: int) -> str:
+    return f"{count:,} token" + ("" if count == 1 else "s")
+
+
 def _flat(text: str) -> str:
     """Return a text on one line."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= BRIEF else text[: BRIEF - 3] + "..."
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..generation.requests import Finished, Request, Transcript
 from ..generation.sampling import Sampling
 from ..generation.score import score
 from ..generation.stops import MOST_STRINGS
+from .greedy import greedy_hint
 from .loaded import LoadedRun
 from .prompts import Prompt
 from .words import Words
@@ -86,6 +87,7 @@ class Completion:
     Attributes:
         samples: continuations of each prompt; their seeds count up from that of `sampling`.
         jsonl: whether JSON lines are written, instead of texts. stream: whether texts are written as they come.
+        context_said: whether the context is one that the user chose.
     """
 
     sampling: Sampling = Sampling()
@@ -95,6 +97,7 @@ class Completion:
     logprobs: bool = False
     jsonl: bool = False
     stream: bool = False
+    context_said: bool = False
 
     def run(self, run: LoadedRun, prompts: Sequence[Prompt], write: Write, report: Report) -> bool:
         """Continue and score prompts; return whether all could be.
@@ -102,6 +105,9 @@ class Completion:
         Raises LmcError (LM0902) if the database of a tool vanishes.
         """
         tasks = [task for prompt in prompts for task in self._tasks(run, prompt)]
+        hint = greedy_hint([task.request.sampling for task in tasks if task.request is not None], self.samples)
+        if hint is not None:
+            report(hint)
         heads = [""] * len(tasks) if self.jsonl or len(tasks) == 1 else [_head(task, self.samples) for task in tasks]
         out = InOrder(heads, write, report)
         for number, task in enumerate(tasks):
@@ -177,7 +183,7 @@ class Completion:
             begun[at] = True
             text += words[at].heard(happening)
             if isinstance(happening, Finished):
-                out.finish(number, text + "\n", _hint(run, requests[at], happening.transcript))
+                out.finish(number, text + "\n", self._hint(run, requests[at], happening.transcript))
             else:
                 out.said(number, text)
 
@@ -187,6 +193,14 @@ class Completion:
             error = _placed(task.prompt, Diagnostic("LM0810", transcript.error, None))
             return self._failed(task, error), error
         return _line(_fields(run, task, transcript, self.logprobs)), None
+
+    def _hint(self, run: LoadedRun, request: Request, transcript: Transcript) -> Diagnostic | None:
+        """Return that a text ended because the context is full, if it did."""
+        if not _is_full(run, request, transcript):
+            return None
+        message = f"the text ends where the context of {run.context:,} tokens does"
+        help = "a larger --context has more room" if self.context_said else "--context N goes beyond it"
+        return Diagnostic("LM0810", message, None, help=help, severity="hint")
 
     def _failed(self, task: Task, error: Diagnostic) -> str:
         return _line({"id": task.prompt.id, "error": error.message}) if self.jsonl else ""
@@ -204,6 +218,7 @@ def _fields(run: LoadedRun, task: Task, transcript: Transcript, logprobs: bool) 
         "text": run.tokenizer.decode(own),
         "tokens": own,
         "stop": transcript.stop,
+        "full": _is_full(run, task.request, transcript),
         **({"logprobs": transcript.logprobs} if logprobs else {}),
         "calls": [asdict(call) for call in transcript.calls],
         "events": [{name: value for name, value in moment.items() if value != ""} for moment in moments],
@@ -224,13 +239,9 @@ def _placed(prompt: Prompt, found: Diagnostic) -> Diagnostic:
     return evolve(found, message=f"{prompt.place}: {found.message}") if prompt.place else found
 
 
-def _hint(run: LoadedRun, request: Request, transcript: Transcript) -> Diagnostic | None:
-    """Return that a text ended because the context is full, if it did."""
-    room = run.context - len(request.prompt)
-    if transcript.stop != "length" or room >= request.max_tokens:
-        return None
-    message = f"the text ends where the context of {run.context:,} tokens does"
-    return Diagnostic("LM0810", message, None, help="--context N goes beyond it", severity="hint")
+def _is_full(run: LoadedRun, request: Request, transcript: Transcript) -> bool:
+    """Whether a text ended because the context has no more room."""
+    return transcript.stop == "length" and run.context - len(request.prompt) < request.max_tokens
 
 
 def _waves(tasks: Sequence[Task]) -> Iterator[list[int]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from ...spec.diagnostic import LmcError
 from ...spec.model import Llama3Scaling, Rope
 from ...spec.protocol import Automaton
 from ..components.tools import AutomatonNode
@@ -18,6 +19,7 @@ from ..generation.requests import Request, Transcript
 from ..generation.sampling import Sampling
 from ..generation.score import score
 from ..generation.session import Session as Dialogue
+from ..generation.session import one_or_more
 from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
 from ..session import Session
@@ -28,7 +30,7 @@ GREEDY = Sampling()
 """Always the likeliest token."""
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class LoadedRun:
     """A run that can be talked with.
 
@@ -44,6 +46,12 @@ class LoadedRun:
     toolkit: Toolkit | None
     engine: Engine
 
+    def __repr__(self) -> str:
+        """Return its name and its size."""
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        tools = [] if self.toolkit is None else [protocol.name for protocol in self.toolkit.protocols]
+        return f"LoadedRun({self.name!r}, parameters={count:,}, context={self.context:,}, tools={tools})"
+
     @property
     def context(self) -> int:
         """Most tokens of a prompt and its continuation."""
@@ -51,7 +59,7 @@ class LoadedRun:
         return self.engine.context
 
     def session(self, sampling: Sampling = GREEDY, stop: Sequence[str] = ()) -> Dialogue:
-        """Return a new dialogue."""
+        """Return a new dialogue that ends at the texts of `stop`; a string is one such text."""
         return Dialogue(self.engine, sampling, stop)
 
     def generate(
@@ -61,23 +69,54 @@ class LoadedRun:
         sampling: Sampling = GREEDY,
         stop: Sequence[str] = (),
         logprobs: bool = False,
+        samples: int = 1,
     ) -> list[Transcript]:
         """Return the continuations of prompts, in their order; what prompts share is read once.
 
-        A prompt that cannot be continued has `stop` "refused" and the reason in `error`.
-        Raises LmcError (LM0609) for an undeclared special token in a prompt.
+        A prompt that cannot be continued, for one because of an undeclared special token, has `stop` "refused" and the
+        reason in `error`; the others are unharmed.
+
+        Args:
+            prompts: texts in which the spelling of a declared special token is that token; a string is one prompt.
+            max_tokens: most tokens of a continuation, tool replies included.
+            sampling: how they are drawn; by default the likeliest is taken.
+            stop: texts that end a continuation; a string is one such text.
+            logprobs: whether transcripts tell the log-probabilities of what the model said.
+            samples: continuations of each prompt, one behind the other, with seeds that count up.
         """
-        requests = [
-            Request(tuple(self.tokenizer.encode_marked(prompt)), max_tokens, sampling, tuple(stop), logprobs)
-            for prompt in prompts
-        ]
-        return self.engine.run(requests, share=len(requests) > 1)
+        if samples < 1:
+            raise ValueError(f"a prompt has at least one sample, not {samples}")
+        seeds = [evolve(sampling, seed=sampling.seed + number) for number in range(samples)]
+        requests: list[Request] = []
+        refused: list[Transcript | None] = []
+        for tokens in map(self._tokens, one_or_more(prompts)):
+            if isinstance(tokens, Transcript):
+                refused += [tokens] * samples
+            else:
+                refused += [None] * samples
+                requests += [Request(tokens, max_tokens, each, one_or_more(stop), logprobs) for each in seeds]
+        done = iter(self.engine.run(requests, share=len(requests) > 1))
+        return [transcript or next(done) for transcript in refused]
+
+    def _tokens(self, prompt: str) -> tuple[int, ...] | Transcript:
+        """Return the tokens of a prompt, or a refusal for an undeclared special token."""
+        try:
+            return tuple(self.tokenizer.encode_marked(prompt))
+        except LmcError as error:
+            return Transcript((), 0, (), (), "refused", error=error.diagnostic.message)
+
+    def text(self, transcript: Transcript) -> str:
+        """Return what follows the prompt: tool replies included, special tokens as spelled; "" if it was refused."""
+        return self.tokenizer.decode(transcript.tokens[transcript.prompt :])
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
         """Return the log-probability in nats of each token of each continuation, for pairs (prompt, continuation).
 
-        Raises ValueError for an empty prompt and LmcError (LM0609) for an undeclared special token.
+        Raises ValueError for what is no pair or has an empty prompt, LmcError (LM0609) for an undeclared special token.
         """
+        for pair in pairs:
+            if isinstance(pair, str) or len(pair) != 2:
+                raise ValueError(f"what is scored are pairs (prompt, continuation), not {pair!r}")
         encode = self.tokenizer.encode_marked
         return score(self.model, [(encode(prompt), self.encode_next(text)) for prompt, text in pairs])
 

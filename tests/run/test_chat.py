@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lmc.compiler.console import typed
 from lmc.runtime import load
 from lmc.runtime.generation.sampling import Sampling
 from lmc.runtime.talk.chat import Chat
@@ -54,19 +55,54 @@ def test_a_piped_chat_forks_goes_back_and_shows(trained: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ANSWER + SHOWN + "\n" + ANSWER + SHOWN
     choices = "/fork, /switch, /back, /seed, /show, /score, /help, /quit"
-    assert done.stderr == f"there is no command /nope; commands are {choices}\n"
+    assert done.stderr.splitlines() == [
+        "again goes on, forked from main",
+        f"took back 42 tokens: {SHOWN.strip()[:57]}...",
+        "seed 3 from here on; temperature 0 samples nothing",
+        "main goes on, with 42 tokens",
+        f"there is no command /nope; commands are {choices}",
+    ]
 
 
 def test_a_call_is_dimmed_on_a_terminal(start: Start) -> None:
-    chat, words, _ = start(dim=True)
+    chat, words, _ = start(terminal=True)
     assert "\x1b[2m[sums] year=2020, born=1995\x1b[0m\n" in told(chat, words, QUESTION)
 
 
-def test_an_ended_answer_is_gone_on_with_as_one_dialogue(start: Start) -> None:
+def test_control_characters_are_spelled_on_a_terminal(start: Start) -> None:
+    for terminal, want in ((True, "a\\x1b[2J\\x0d\tb"), (False, "a\x1b[2J\r\tb")):
+        chat, words, _ = start(terminal=terminal, user="", assistant="", max_tokens=1)
+        assert want in told(chat, words, "a\x1b[2J\r\tb", "/show")
+
+
+def test_ctrl_c_at_the_prompt_clears_the_line(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     chat, words, _ = start()
+    events: list[str | type[BaseException]] = [
+        *(KeyboardInterrupt, QUESTION),
+        *(KeyboardInterrupt, "/show", EOFError),
+    ]
+
+    def typing(prompt: str) -> str:
+        event = events.pop(0)
+        if isinstance(event, str):
+            return event
+        raise event
+
+    monkeypatch.setattr("builtins.input", typing)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    chat.run(typed(chat))
+    assert "".join(words) == ANSWER + SHOWN
+    assert capsys.readouterr().err.count("/quit or Ctrl-D leaves") == 1
+
+
+def test_an_ended_answer_is_gone_on_with_as_one_dialogue(start: Start) -> None:
+    chat, words, notes = start()
     told(chat, words, QUESTION, "And now?")
     assert told(chat, words, "/show").startswith(f"{SECOND}And now?<|assistant|>")
     told(chat, words, "/back")
+    assert ": <|user|>And now?" in notes[-1]
     assert told(chat, words, "/show") == SHOWN
 
 
@@ -83,10 +119,11 @@ def test_seeds_make_words_and_forks_part(start: Start) -> None:
 def test_a_score_changes_nothing(start: Start) -> None:
     chat, words, notes = start()
     told(chat, words, QUESTION, "/back", "/score =2020")
-    assert notes == ["error[LM0810]: nothing has been said that a text could follow"]
+    assert notes[1:] == ["error[LM0810]: nothing has been said that a text could follow"]
     scored = told(chat, words, QUESTION, "/score <|user|>Age")
     assert scored.splitlines()[-1].endswith(" a token")
     assert "nats over 4 tokens" in scored
+    assert "nats over 1 token," in told(chat, words, "/score A")
     assert told(chat, words, "/show") == SHOWN
 
 

@@ -82,6 +82,7 @@ def test_a_json_line_tells_everything(capsys: pytest.CaptureFixture[str]) -> Non
         "text": ANSWER,
         "tokens": [*b"=2020-1995;25.", 258],
         "stop": "end",
+        "full": False,
         "calls": [{**call, "outcome": "answered", "reply": "25.", "at": at}],
         "events": [
             {"kind": "start", "at": start},
@@ -174,10 +175,43 @@ def test_the_context_is_what_was_trained_on_unless_it_is_said(capsys: pytest.Cap
     arguments = ("plain", "--prompt", "Ada", "--max-tokens", "30", "--temperature", "1")
     out, err = generate(capsys, *arguments, "--jsonl")
     assert len(objects(out)[0]["tokens"]) == 13
+    assert (objects(out)[0]["stop"], objects(out)[0]["full"]) == ("length", True)
     out, err = generate(capsys, *arguments)
     assert err.startswith("hint[LM0810]: the text ends where the context of 16 tokens does")
-    assert "--context" in err
+    assert "--context N goes beyond it" in err
+    assert "a larger --context" in generate(capsys, *arguments, "--context", "20")[1]
     assert len(objects(generate(capsys, *arguments, "--jsonl", "--context", "100")[0])[0]["tokens"]) == 30
+
+
+def test_what_greedy_words_ignore_is_told_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("ask", "--prompt", QUESTION, "--prompt", QUESTION, "--max-tokens", "2")
+    err = generate(capsys, *arguments, "--samples", "2", "--top-k", "3", "--jsonl")[1]
+    assert err.splitlines()[0].startswith("hint[LM0810]: temperature 0 takes the likeliest token; --samples 2, --top-k")
+    assert err.count("hint[") == 1
+    assert generate(capsys, *arguments, "--temperature", "1", "--samples", "2", "--min-p", "0.1")[1] == ""
+    warm = {"prompt": QUESTION, "temperature": 1, "top_p": 0.9, "max_tokens": 2}
+    assert asked(capsys, tmp_path / "a.jsonl", warm)[1] == ""
+    assert "--top-p changes nothing" in asked(capsys, tmp_path / "a.jsonl", {**warm, "temperature": 0})[1]
+
+
+def test_control_characters_are_spelled_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("ask", "--prompt", "a\x1b[2J\x7f\t", "--max-tokens", "1")
+    assert generate(capsys, *arguments)[0].startswith("a\x1b[2J\x7f\t")
+    piped = objects(generate(capsys, *arguments, "--jsonl")[0])[0]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert generate(capsys, *arguments)[0].startswith("a\\x1b[2J\\x7f\t")
+    assert objects(generate(capsys, *arguments, "--jsonl")[0])[0]["prompt"] == piped["prompt"]
+
+
+def test_a_run_that_is_not_there_is_told_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    err = generate(capsys, "aks", "--prompt", "a", code=1)[1]
+    assert "no finished run is called `aks` in `runs`" in err
+    assert "did you mean `ask`? runs are ask, plain" in err
+    assert (
+        "there is no run store `nowhere`" in generate(capsys, "ask", "--prompt", "a", "--store", "nowhere", code=1)[1]
+    )
 
 
 def test_mistakes_of_the_command_line(

@@ -64,6 +64,41 @@ def test_scores_are_the_log_probabilities_of_greedy_words(ask: LoadedRun) -> Non
     assert ask.session().say(QUESTION).score("=2020") == pytest.approx(scored, abs=1e-4)
 
 
+def test_a_string_is_one_prompt_and_one_stop_text(ask: LoadedRun) -> None:
+    (one,) = ask.generate(QUESTION, stop="19")
+    assert ask.text(one) == "=2020-"
+    dialogue = ask.session(stop="19").say(QUESTION)
+    assert ask.text(dialogue.generate()) == "=2020-"
+    assert repr(dialogue).startswith(f"Session(tokens={len(one.tokens)}, end=")
+
+
+def test_samples_stand_behind_each_other_and_count_seeds_up(ask: LoadedRun) -> None:
+    warm = Sampling(temperature=3.0, seed=4)
+    found = ask.generate(["<|user|>", "<|nobody|>", "<|user|>A"], 8, warm, samples=2)
+    assert [transcript.stop == "refused" for transcript in found] == [False, False, True, True, False, False]
+    next_ = Sampling(temperature=3.0, seed=5)
+    alone = [*ask.generate("<|user|>", 8, warm), *ask.generate("<|user|>", 8, next_)]
+    assert [transcript.tokens for transcript in found[:2]] == [transcript.tokens for transcript in alone]
+    with pytest.raises(ValueError, match="at least one sample"):
+        ask.generate("a", samples=0)
+
+
+def test_an_undeclared_special_token_refuses_its_prompt_alone(ask: LoadedRun) -> None:
+    wrong, good = ask.generate(["<|nobody|>", QUESTION])
+    assert (wrong.stop, ask.text(wrong), good.stop) == ("refused", "", "end")
+    assert "`<|nobody|>` is no special token" in wrong.error
+
+
+def test_a_run_is_shown_in_one_line(ask: LoadedRun) -> None:
+    assert repr(ask) == "LoadedRun('ask', parameters=12,432, context=64, tools=['sums'])"
+
+
+@pytest.mark.parametrize("pairs", [["a"], ["ab"], "ab", [("a", "b", "c")]])
+def test_what_is_no_pair_is_not_scored(ask: LoadedRun, pairs: list[tuple[str, str]]) -> None:
+    with pytest.raises(ValueError, match="pairs"):
+        ask.score(pairs)
+
+
 def test_a_prompt_that_is_too_long_is_refused_alone(ask: LoadedRun) -> None:
     long, good = ask.generate(["x" * 64, QUESTION])
     assert (long.stop, good.stop) == ("refused", "end")
