@@ -13,6 +13,7 @@ from ..spec.model import HfWeights, Transformer
 from ..spec.plan import Plan, references
 from ..spec.protocol import PythonProtocol
 from ..spec.schema import fields, hints, members
+from ..spec.sources import HfDataset, Jsonl, Parquet, Url
 from ..spec.store import Duckdb, People, Sqlite
 from ..spec.units import FilePath, Glob
 from .store.digest import inputs_digest
@@ -29,8 +30,12 @@ def files_of(spec: Any, root: Path) -> list[Path]:
         value = getattr(spec, name)
         if isinstance(value, Glob):
             found += expand(value, root)
+        elif isinstance(value, Jsonl | Parquet | Url | HfDataset):
+            found += files_of(value, root)
         elif FilePath in members(hints(type(spec))[name]) and value is not None and not is_made(spec):
-            found.append(existing(root / value))
+            whole = isinstance(spec, HfDataset)
+            for path in (value,) if isinstance(value, str) else value:
+                found += files_below(root / path) if whole else [existing(root / path)]
         elif isinstance(value, dict):
             found += [path for item in value.values() if isinstance(item, People) for path in files_of(item, root)]
     if isinstance(spec, PythonProtocol):
@@ -38,6 +43,16 @@ def files_of(spec: Any, root: Path) -> list[Path]:
     if isinstance(spec, Transformer) and isinstance(spec.weights, HfWeights) and spec.weights.folder is not None:
         found += weight_files(root / spec.weights.folder)
     return sorted(found)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and in those below it, by path. Raises LmcError (LM0701) if there are none."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not found:
+        raise LmcError(
+            Diagnostic("LM0701", f"folder `{folder}` does not exist or is empty", None, help="check the path")
+        )
+    return found
 
 
 def module_files(name: str, root: Path) -> list[Path]:

@@ -44,8 +44,7 @@ def describe(event: Event) -> str:
     if event.kind == "note":
         return str(data["text"])
     if event.kind == "step":
-        speed = f"{data['tokens_per_second']:,.0f} tokens/s"
-        return f"step {data['step']:,}/{data['steps']:,}  loss {data['loss']:.4f}  {speed}"
+        return f"step {data['step']:,}/{data['steps']:,}  {_rates(data)}{_left(data.get('seconds_left'))}"
     if event.kind == "done":
         return f"{event.what} done in {data['seconds']:.1f} s{_scores(data['summary'])}"
     if event.kind == "blocked":
@@ -55,6 +54,21 @@ def describe(event: Event) -> str:
     if event.kind == "interrupted":
         return f"stopped at step {data['step']:,}; the checkpoint is kept, run again to go on"
     return f"{event.what} started"
+
+
+def _rates(data: dict[str, Any]) -> str:
+    """Return loss, tokens per second, and the share of the machine's matmul rate where that is known."""
+    share = data.get("mfu")
+    used = "" if share is None else f"  MFU {100 * share:.1f} %"
+    return f"loss {data['loss']:.4f}  {data['tokens_per_second']:,.0f} tokens/s{used}"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, hours = round(seconds / 60), round(seconds / 3600, 1)
+    text = f"{seconds:.0f} s" if seconds < 100 else f"{minutes} min" if minutes < 100 else f"{hours} h"
+    return f"  {text} left"
 
 
 def _scores(summary: dict[str, Any]) -> str:
@@ -118,8 +132,7 @@ class BarReporter:
             data = event.data
             if event.node not in self.tasks:
                 self.tasks[event.node] = self.progress.add_task(event.name, total=data["steps"], detail="")
-            detail = f"loss {data['loss']:.4f}  {data['tokens_per_second']:,.0f} tok/s"
-            self.progress.update(self.tasks[event.node], completed=data["step"], detail=detail)
+            self.progress.update(self.tasks[event.node], completed=data["step"], detail=_rates(data))
         elif event.kind == "failed":
             self._drop(event.node)
             self.console.print(self.render(event.data), markup=False, highlight=False)

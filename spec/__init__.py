@@ -5,6 +5,20 @@ Does not: parsing, file access, torch, numpy. Imports only the standard library,
 Importing `lmc.spec` registers every variant of the language.
 """
 
-from . import data, evaluation, mesh, model, plot, probe, protocol, store, tokenizer, train
+from . import data, evaluation, init, mesh, model, optim, plot, probe, protocol, schedule, store, tokenizer, train
 
-__all__ = ["data", "evaluation", "mesh", "model", "plot", "probe", "protocol", "store", "tokenizer", "train"]
+__all__ = [
+    "data",
+    "evaluation",
+    "init",
+    "mesh",
+    "model",
+    "optim",
+    "plot",
+    "probe",
+    "protocol",
+    "schedule",
+    "store",
+    "tokenizer",
+    "train",
+]

@@ -99,7 +99,7 @@ def _holds(option: Any, data: Any) -> bool:
         return isinstance(data, list | tuple)
     if attrs.has(option):
         return isinstance(data, dict) and data.keys() == attrs.fields_dict(option).keys()
-    return type(data) is option
+    return type(data) is getattr(option, "__supertype__", option)
 
 
 def _tuples(tree: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
-from attrs.validators import ge
+from attrs import Factory, frozen
+from attrs.validators import ge, optional
 
 from .schema import option, variant
+from .sources import HfDataset, Jsonl, Parquet, Url
 from .units import FilePath, Glob
 
 Order = Literal["shuffle", "replace"]
@@ -25,14 +26,52 @@ class Split:
 @variant("data", "text")
 @frozen(kw_only=True)
 class Text:
-    """A text file cut into sequences of `seq_len` tokens; every position is trained."""
+    """Documents joined and cut into sequences of `seq_len` tokens; every position is trained."""
 
-    source: FilePath = option("UTF-8 text file.")
+    source: FilePath | Glob | tuple[FilePath, ...] | Jsonl | Parquet | Url | HfDataset = option(
+        "UTF-8 text files, each a document, or a block that names where documents are."
+    )
     tokenizer: str = option("How text becomes tokens.", ref="tokenizer")
     seq_len: int = option("Tokens of one example.", unit="tokens", validator=ge(1))
     split: Split = option("What is trained on and what is held out.", default=Split())
     order: Order = option("`shuffle`: a permutation per epoch; `replace`: independent draws.", default="shuffle")
     seed: int = option("Seed of the order.", default=0)
+    document_end: str | None = option(
+        'Special token behind every document; "" joins them with nothing between. A source of several needs it.',
+        default=None,
+    )
+
+
+@variant("part")
+@frozen(kw_only=True)
+class Part:
+    """A data set in a mixture."""
+
+    data: str = option("Where its examples come from.", ref="data")
+    weight: float = option("Share of the examples, relative to the other parts.", default=1.0, validator=ge(0.0))
+    weight_end: float | None = option(
+        "The weight that `weight` has moved to after `over` examples; none: it stays.",
+        default=None,
+        validator=optional(ge(0.0)),
+    )
+
+
+@variant("data", "mixture")
+@frozen(kw_only=True)
+class Mixture:
+    """Examples of several data sets, at every moment within one of the shares of their weights."""
+
+    tokenizer: str = option("How text becomes tokens; that of every part.", ref="tokenizer")
+    seq_len: int = option("Tokens of the longest example.", unit="tokens", validator=ge(1))
+    parts: dict[str, Part] = option("What is mixed.", repeat="part", default=Factory(dict))
+    over: int | None = option(
+        "Examples over which weights move to `weight_end`, such as `steps * batch` of the training.",
+        unit="examples",
+        default=None,
+        validator=optional(ge(1)),
+    )
+    seed: int = option("Seed of the order.", default=0)
+    read: tuple[str, ...] = option("The data of the parts, by name.", ref="data", hidden=True, default=())
 
 
 @variant("data", "dialogues")

@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 from attrs.validators import ge, gt, optional
 
+from .init import Init, InitITL
 from .schema import option, variant
 from .units import FilePath
 
@@ -119,20 +120,6 @@ class Nope:
     """No positions."""
 
 
-@variant("init", "itl")
-@frozen(kw_only=True)
-class InitITL:
-    """Normal cut at 3 sigma, sigma = fan_in^-1/2 and width^-1/2 for embedding and head; no depth factor (ITL)."""
-
-
-@variant("init", "gpt2")
-@frozen(kw_only=True)
-class InitGPT2:
-    """Normal with one sigma; projections into the residual stream divided by sqrt(2 layers) (GPT-2)."""
-
-    std: float = option("Standard deviation.", default=0.02, validator=gt(0.0))
-
-
 @variant("weights", "hf")
 @frozen(kw_only=True)
 class HfWeights:
@@ -170,7 +157,7 @@ class Transformer:
     norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
     positions: Rope | Nope = option("How attention knows positions.", default=Rope())
     tied: bool = option("Whether the head shares the embedding's weights.", default=False)
-    init: InitITL | InitGPT2 = option("How weights are drawn.", default=InitITL())
+    init: Init = option("How weights are drawn.", default=InitITL())
     weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
 
     @property

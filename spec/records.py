@@ -15,6 +15,10 @@ class TrainRecord:
         lr: learning rate of the step. grad_norm: norm of the gradient before clipping.
         tokens: tokens seen since step 0, padding excluded. loss_tokens: trained positions since step 0.
         seconds: wall time since this process began the training. tokens_per_second: since the last record.
+        mfu: share of the machine's measured matmul rate since the last record, from 0 to 1; None where unknown.
+        memory: most bytes that the process has held, on the device if that is a GPU.
+        skipped: steps since step 0 whose update was left out because loss or gradient was not finite. `loss` and
+            `grad_norm` are then those of the last finite step.
     """
 
     step: int
@@ -25,6 +29,32 @@ class TrainRecord:
     loss_tokens: int
     seconds: float
     tokens_per_second: float
+    mfu: float | None = None
+    memory: int = 0
+    skipped: int = 0
+
+
+@frozen(kw_only=True)
+class ProfileRecord:
+    """One line of `profile.jsonl` of a training: where the time of a step went.
+
+    Attributes:
+        step: the timed step. steps: how many steps the means are taken over, those since the last line.
+        data, forward, backward, optimizer: seconds of the timed step alone.
+        checkpoint, observers: seconds per step, means. seconds: of a step in all, mean.
+        memory: most bytes that the process has held, on the device if that is a GPU.
+    """
+
+    step: int
+    steps: int
+    data: float
+    forward: float
+    backward: float
+    optimizer: float
+    checkpoint: float
+    observers: float
+    seconds: float
+    memory: int
 
 
 @frozen(kw_only=True)

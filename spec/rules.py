@@ -8,10 +8,13 @@ from typing import Any
 
 from attrs import frozen
 
-from .data import Dialogues, Text
+from .data import Dialogues, Mixture, Text
+from .init import InitMuP
 from .mesh import Mesh
 from .model import Attention, HfWeights, Llama3Scaling, Rope, Transformer
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
+from .schedule import Part, Product, StepTable, WarmupStableDecay
+from .sources import SHA256, HfDataset, Url, several
 from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from .train import Train
 from .units import Pattern
@@ -46,11 +49,10 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         product = spec.dp * spec.tp
         message = f"dp x tp is {product} but the mesh has {spec.devices} devices"
         yield Violation("LM0404", message, ("devices",), f"{product} devices, or drop `devices` to have it derived")
-    elif isinstance(spec, Text) and spec.split.train + spec.split.valid > 1 + 1e-9:
-        total = spec.split.train + spec.split.valid
-        yield Violation(
-            "LM0303", f"the shares of `split` sum to {total:g}", ("split.train", "split.valid"), "at most 1"
-        )
+    elif isinstance(spec, Text):
+        yield from _text(spec, lookup)
+    elif isinstance(spec, Mixture):
+        yield from _mixture(spec, lookup)
     elif isinstance(spec, SqlProtocol | PythonProtocol | SearchProtocol):
         yield from _protocol(spec, lookup)
     elif isinstance(spec, Train):
@@ -100,6 +102,9 @@ def _weights(spec: Transformer) -> Iterator[Violation]:
         elif weights.folder is not None and weights.revision is not None:
             message = "`revision` is of a `repo`; a folder has none"
             yield Violation("LM0309", message, ("weights.revision",), "drop `revision`")
+        if isinstance(spec.init, InitMuP):
+            message = "`mup` multiplies scores and logits, for which published weights were not trained"
+            yield Violation("LM0407", message, ("init.base", *paths), "drop `weights`, or choose another `init`")
 
 
 def missing_ids(vocab: int | None, needed: int | None) -> str:
@@ -134,6 +139,58 @@ def _one_source(spec: TiktokenTokenizer | HfTokenizer) -> Iterator[Violation]:
         yield Violation("LM0309", "`revision` is of a `repo`; a file has none", ("revision",), "drop `revision`")
 
 
+def _text(spec: Text, lookup: Lookup) -> Iterator[Violation]:
+    total = spec.split.train + spec.split.valid
+    if total > 1 + 1e-9:
+        paths = ("split.train", "split.valid")
+        yield Violation("LM0303", f"the shares of `split` sum to {total:g}", paths, "at most 1")
+    specials = lookup(spec.tokenizer).specials
+    if spec.document_end is None and several(spec.source):
+        help = 'set document_end = "<|eod|>" or another special token, or "" for nothing between documents'
+        yield Violation("LM0209", "a source of several documents needs `document_end`", ("source",), help)
+    elif spec.document_end and spec.document_end not in specials:
+        message = f"`{spec.document_end}` is no special token of the tokenizer"
+        help = f"declared are {', '.join(specials) or 'none'}"
+        yield Violation("LM0609", message, ("document_end", "tokenizer:specials"), help)
+    source = spec.source
+    if isinstance(source, Url) and not SHA256.fullmatch(source.sha256):
+        message = f"`{source.sha256}` is no SHA-256"
+        yield Violation("LM0303", message, ("source.sha256",), "write the 64 hex digits that `sha256sum` prints")
+    elif isinstance(source, HfDataset) and (source.folder is None) == (source.repo is None):
+        what = "both `folder` and `repo` are set" if source.repo else "neither `folder` nor `repo` is set"
+        yield Violation("LM0309", what, ("source.folder", "source.repo"), "set exactly one of folder and repo")
+    elif isinstance(source, HfDataset) and source.folder is not None and source.revision is not None:
+        message = "`revision` is of a `repo`; a folder has none"
+        yield Violation("LM0309", message, ("source.revision",), "drop `revision`")
+
+
+def _mixture(spec: Mixture, lookup: Lookup) -> Iterator[Violation]:
+    parts = sorted(spec.parts.items())
+    if not parts:
+        yield Violation("LM0209", "a mixture without parts", ("parts",), "write part NAME { data = ..., weight = 1 }")
+        return
+    for name, part in parts:
+        data = lookup(part.data)
+        if data.tokenizer != spec.tokenizer:
+            message = f"the mixture and its part `{name}` have different tokenizers"
+            yield Violation("LM0406", message, (f"{name}.data", "tokenizer"), "use one")
+        elif data.seq_len > spec.seq_len:
+            message = f"examples of part `{name}` have up to {data.seq_len} tokens, those of the mixture {spec.seq_len}"
+            yield Violation("LM0303", message, ("seq_len", f"{name}.data"), f"set seq_len = {data.seq_len}")
+    moving = [name for name, part in parts if part.weight_end is not None]
+    if (spec.over is None) != (not moving):
+        what = "`over` is set and no part has `weight_end`" if spec.over else "`weight_end` needs `over`"
+        path = "over" if spec.over else f"{moving[0]}.weight_end"
+        yield Violation("LM0309", what, (path,), "set both: over = steps * batch in the training, or a number")
+    for when, total in (
+        ("start", sum(p.weight for _, p in parts)),
+        ("end", sum(p.weight if p.weight_end is None else p.weight_end for _, p in parts)),
+    ):
+        if total <= 0:
+            yield Violation("LM0303", f"the weights at the {when} sum to 0", (f"{parts[0][0]}.weight",), "raise one")
+            return
+
+
 def _protocol(spec: SqlProtocol | PythonProtocol | SearchProtocol, lookup: Lookup) -> Iterator[Violation]:
     if isinstance(spec, PythonProtocol):
         if not FUNCTION.fullmatch(spec.function):
@@ -157,14 +214,13 @@ def _protocol(spec: SqlProtocol | PythonProtocol | SearchProtocol, lookup: Looku
 
 def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     model, data = lookup(spec.model), lookup(spec.data)
-    if isinstance(data, Text | Dialogues):
+    if isinstance(data, Text | Dialogues | Mixture):
         if model.tokenizer is not None and model.tokenizer != data.tokenizer:
             yield Violation("LM0406", "the model and the data have different tokenizers", ("model", "data"), "use one")
         elif message := missing_ids(model.vocab, lookup(data.tokenizer).vocab):
             yield Violation("LM0406", message, ("model", "data"), "set the model's tokenizer")
-    if spec.schedule.warmup > spec.steps:
-        message = f"a warm-up of {spec.schedule.warmup:,} steps is longer than the run of {spec.steps:,}"
-        yield Violation("LM0303", message, ("schedule.warmup", "steps"), "shorten the warm-up")
+    yield from _schedule(spec)
+    yield from _start(spec, model, lookup)
     if spec.mesh is not None and isinstance(model.mixer, Attention):
         mesh = lookup(spec.mesh)
         if model.mixer.heads % mesh.tp or model.mixer.kv_heads % mesh.tp:
@@ -174,3 +230,62 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     if spec.micro_batch is not None and spec.micro_batch > spec.batch:
         message = f"micro_batch {spec.micro_batch} is larger than batch {spec.batch}"
         yield Violation("LM0303", message, ("micro_batch", "batch"), "lower micro_batch")
+
+
+def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violation]:
+    if spec.init is None:
+        return
+    other = lookup(spec.init.run)
+    if spec.init.step is not None and not other.keeps(spec.init.step):
+        message = f"the run keeps no checkpoint of step {spec.init.step:,}"
+        help = f"its last is {other.steps:,}; `every.checkpoint` says which others stay"
+        yield Violation("LM0408", message, ("init.step",), help)
+    theirs = lookup(other.model)
+    parts = ("layers", "width", "vocab", "mixer", "mlp", "norm", "tied")
+    if differing := [name for name in parts if getattr(model, name) != getattr(theirs, name)]:
+        message = f"the model differs from that of the run it starts from in {', '.join(differing)}"
+        yield Violation("LM0408", message, ("init.run", "model"), "start from a run of a model of this shape")
+    if spec.init.optimizer and type(spec.optim) is not type(other.optim):
+        message = "the run it starts from has another kind of optimiser"
+        yield Violation("LM0408", message, ("init.optimizer",), "leave `optimizer` out")
+
+
+def _schedule(spec: Train) -> Iterator[Violation]:
+    schedule = spec.schedule
+    if isinstance(schedule, Product):
+        if not schedule.parts:
+            yield Violation("LM0209", "a product needs a `part`", ("schedule.parts",), "write part NAME : linear { }")
+        for name, part in schedule.parts.items():
+            yield from _part(spec, part, f"schedule.{name}", f" in part `{name}`")
+    else:
+        yield from _part(spec, schedule, "schedule", "")
+
+
+def _part(spec: Train, part: Part, path: str, whose: str) -> Iterator[Violation]:
+    """Yield what is wrong with a schedule that is no product; `whose` names it where several could be meant."""
+    if isinstance(part, StepTable):
+        if len(part.at) != len(part.factors):
+            message = f"{len(part.at)} steps and {len(part.factors)} multipliers{whose}"
+            yield Violation("LM0303", message, (f"{path}.factors", f"{path}.at"), "write one multiplier for each step")
+        return
+    if part.warmup > spec.steps:
+        message = f"a warm-up of {part.warmup:,} steps{whose} is longer than the run of {spec.steps:,}"
+        yield Violation("LM0303", message, (f"{path}.warmup", "steps"), "shorten the warm-up")
+    floor: float = getattr(part, "floor", 0.0)
+    if floor > spec.optim.lr:
+        message = f"a floor of {floor:g}{whose} is above the learning rate of {spec.optim.lr:g}"
+        yield Violation("LM0303", message, (f"{path}.floor", "optim.lr"), "lower it, as in floor = optim.lr / 10")
+    if isinstance(part, WarmupStableDecay):
+        yield from _cooldown(spec, part, path, whose)
+
+
+def _cooldown(spec: Train, part: WarmupStableDecay, path: str, whose: str) -> Iterator[Violation]:
+    if part.shape == "lingua" and part.floor == 0:
+        message = f'`shape = "lingua"`{whose} divides by the floor, which is 0'
+        help = "set a floor, as in floor = optim.lr / 100"
+        yield Violation("LM0303", message, (f"{path}.floor", f"{path}.shape"), help)
+    if part.warmup <= spec.steps < part.warmup + part.cooldown:
+        both = f"{part.warmup + part.cooldown:,} steps{whose}"
+        message = f"warm-up and cooldown of {both} are longer than the run of {spec.steps:,}"
+        paths = (f"{path}.cooldown", f"{path}.warmup", "steps")
+        yield Violation("LM0303", message, paths, "shorten the cooldown")

@@ -31,14 +31,11 @@ _T = TypeVar("_T")
 REGISTRY: dict[str, dict[str, type]] = {}
 UNSUPPORTED: dict[str, frozenset[str]] = {
     "model": frozenset({"residual"}),
-    "data": frozenset({"mqar", "mixture", "bios"}),
+    "data": frozenset({"mqar", "bios"}),
     "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
     "mlp": frozenset({"gelu", "identity"}),
     "positions": frozenset({"learned", "alibi"}),
     "scaling": frozenset({"dynamic", "yarn", "longrope"}),
-    "optim": frozenset({"sgd", "muon"}),
-    "schedule": frozenset({"wsd", "linear", "inverse_sqrt"}),
-    "init": frozenset({"mup", "llama", "checkpoint"}),
     "eval": frozenset({"per_token", "hellaswag", "divergence"}),
     "probe": frozenset({"intervene"}),
     "plot": frozenset({"heatmap", "contour", "bar"}),
@@ -46,7 +43,7 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
 """Variants that the language names and this version cannot run yet."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"stage", "stop", "init", "precision", "remat", "limits", "secrets", "epochs", "ema"}),
+    "train": frozenset({"stage", "stop", "limits", "secrets", "epochs"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),

@@ -5,40 +5,31 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import frozen
-from attrs.validators import ge, gt
+from attrs.validators import and_, ge, gt, lt, optional
 
+from .optim import SGD, AdamW, Muon
+from .schedule import Constant, Schedule
 from .schema import option, variant
 from .units import Steps
 
+Dtype = Literal["fp32", "bf16"]
 
-@variant("optim", "adamw")
+
+@variant("loss")
 @frozen(kw_only=True)
-class AdamW:
-    """AdamW (Loshchilov & Hutter 2019); `lr` is the peak that the schedule multiplies down from."""
+class Loss:
+    """What a training minimises: cross entropy, and what is added to it. Evaluations of `loss` stay cross entropy."""
 
-    lr: float = option("Peak learning rate.", default=1e-3, validator=gt(0.0))
-    betas: tuple[float, ...] = option("Decay of first and second moment.", default=(0.9, 0.95))
-    eps: float = option("Added to the root of the second moment.", default=1e-8, validator=gt(0.0))
-    weight_decay: float = option("Decoupled decay.", default=0.1, validator=ge(0.0))
-    decay: Literal["matrices", "all"] = option("Which parameters decay.", default="matrices")
-    clip: float | None = option("Largest norm of the gradient of a step.", default=None)
-
-
-@variant("schedule", "constant")
-@frozen(kw_only=True)
-class Constant:
-    """`optim.lr` after a linear warm-up."""
-
-    warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
-
-
-@variant("schedule", "cosine")
-@frozen(kw_only=True)
-class Cosine:
-    """Linear warm-up to `optim.lr`, then half a cosine down to `floor` at the last step."""
-
-    warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
-    floor: float = option("Learning rate at the end.", default=0.0, validator=ge(0.0))
+    z: float = option(
+        "Times the squared log of the softmax's denominator (z-loss, Chowdhery et al. 2022, section 5).",
+        default=0.0,
+        validator=ge(0.0),
+    )
+    smoothing: float = option(
+        "Share of the target that is spread evenly over the vocabulary (Szegedy et al. 2016, section 7).",
+        default=0.0,
+        validator=and_(ge(0.0), lt(1.0)),
+    )
 
 
 @variant("every")
@@ -58,6 +49,68 @@ class Every:
         identity=False,
     )
     log: Steps = option("Steps between records.", default=Steps(10), identity=False, validator=ge(1))
+
+
+@variant("keep")
+@frozen(kw_only=True)
+class Keep:
+    """Which checkpoints stay; the last whole one always does."""
+
+    last: int | None = option(
+        "How many of the newest; none: two, and every one that `every.checkpoint` asks for if `every` is none too.",
+        default=None,
+        identity=False,
+        validator=optional(ge(1)),
+    )
+    every: Steps | None = option(
+        "Steps between checkpoints that stay for good.", default=None, identity=False, validator=optional(ge(1))
+    )
+    best: str | None = option(
+        "EVAL.METRIC of an evaluation during training: where it is best a checkpoint is made and stays.",
+        default=None,
+        identity=False,
+    )
+
+
+@variant("precision")
+@frozen(kw_only=True)
+class Precision:
+    """The dtypes of a training; loss, and the means of normalisation, are in fp32 whatever is said here."""
+
+    params: Dtype = option("Parameters and optimiser state.", default="fp32")
+    compute: Dtype = option("Forward and backward passes.", default="fp32")
+    reduce: Dtype = option("Sum of the gradients of micro-batches and devices.", default="fp32")
+
+
+@variant("remat")
+@frozen(kw_only=True)
+class Remat:
+    """Activation checkpointing: activations that are computed again in the backward pass instead of kept."""
+
+    blocks: tuple[str, ...] = option("Blocks by pattern: `blocks.*`.", default=(), identity=False, many=True)
+    save: tuple[Literal["mixer.out", "mlp.out"], ...] = option(
+        "Sites of these blocks whose outputs are kept.", default=(), identity=False, many=True
+    )
+
+
+@variant("profile")
+@frozen(kw_only=True)
+class Profile:
+    """What is measured of a training beyond the light profile that every run has."""
+
+    steps: tuple[Steps, ...] = option(
+        "Steps of which a trace of torch.profiler is written.", default=(), identity=False, many=True
+    )
+
+
+@variant("start", "checkpoint")
+@frozen(kw_only=True)
+class InitCheckpoint:
+    """The weights of another training at a step: to go on from it, or to branch off."""
+
+    run: str = option("The training.", ref="train")
+    step: Steps | None = option("A step that it keeps a checkpoint of; none: its last.", default=None)
+    optimizer: bool = option("Whether the state of the optimiser is taken over as well.", default=False)
 
 
 @variant("train")
@@ -84,6 +137,27 @@ class Train:
     batch: int = option("Examples per optimiser step, over all devices.", validator=ge(1))
     micro_batch: int | None = option("Examples per forward pass; none: chosen by length.", default=None, identity=False)
     seed: int = option("Seed of initialisation and of order.", default=0)
-    optim: AdamW = option("Update rule.", default=AdamW())
-    schedule: Constant | Cosine = option("Learning rate over the steps.", default=Constant())
+    init: InitCheckpoint | None = option("What it starts from; none: drawn weights.", default=None)
+    origin: str | None = option("The run of `init`.", ref="train", default=None, hidden=True, identity=False)
+    optim: AdamW | SGD | Muon = option("Update rule.", default=AdamW())
+    loss: Loss = option("What is minimised.", default=Loss())
+    ema: float | None = option(
+        "Decay per step of a running mean of the weights, which evaluations and the final weights then are; none: off.",
+        default=None,
+        validator=optional(and_(gt(0.0), lt(1.0))),
+    )
+    schedule: Schedule = option("Learning rate over the steps.", default=Constant())
+    precision: Precision = option("Dtypes.", default=Precision())
+    non_finite: Literal["stop", "skip"] = option(
+        "At a loss or gradient that is not finite: stop the run, or leave that step's update out.", default="stop"
+    )
+    remat: Remat = option("Which activations are computed again.", default=Remat(), identity=False)
     every: Every = option("How often it is looked at.", default=Every(), identity=False)
+    keep: Keep = option("Which checkpoints stay.", default=Keep(), identity=False)
+    profile: Profile = option("What is measured of it.", default=Profile(), identity=False)
+
+    def keeps(self, step: int) -> bool:
+        """Whether the checkpoint of a step stays for ever, whatever comes behind it."""
+        alone = self.keep.last is None and self.keep.every is None
+        interval = self.every.checkpoint if alone else self.keep.every
+        return step == self.steps or (interval is not None and 0 < step <= self.steps and step % interval == 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmc.compiler.cli import main, parser
+from lmc.compiler.options import read_arguments
 from lmc.compiler.pipeline import compile_spec
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,24 @@ def test_every_documented_command_exists() -> None:
     assert told - absent <= known
     readme = (ROOT / "README.md").read_text("utf-8")
     assert {command for command in known if f"lmc {command}" not in readme} == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["a --with q b c", "a b --with q c", "--with q a b c", "a b c --with q", "a --with q b --jobs 1 c"]
+)
+def test_blocks_may_stand_behind_options(line: str) -> None:
+    options = read_arguments(parser(), ["run", *line.split()])
+    assert (options.target, options.blocks, options.overlays) == (Path("a"), ["b", "c"], ["q"])
+
+
+@pytest.mark.parametrize("line", ["run a --with q b --jbos 1", "compile a --with q b", "explain LM0203 x"])
+def test_what_no_command_knows_is_a_usage_error(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(line.split())
+    assert caught.value.code == 2
+    shown = capsys.readouterr().err
+    assert f"usage: lmc {line.split()[0]}" in shown
+    assert "unrecognized arguments" in shown
 
 
 def test_links_and_figures_of_the_documents_exist() -> None:

@@ -84,6 +84,12 @@ _TABLE = (
     ("LM0404", "the mesh has another number of devices", "dp x tp is the number of devices."),
     ("LM0405", "rope needs an even head size", "Rotary positions rotate pairs of channels."),
     ("LM0406", "model and data disagree about tokens", "They read the same ids only with one tokenizer."),
+    ("LM0407", "weights of another parametrisation", "A model that starts from weights computes as they were trained."),
+    (
+        "LM0408",
+        "a start that a run does not give",
+        "Only kept checkpoints of a model of the same shape can be started from.",
+    ),
     ("LM0501", "an axis leads nowhere", "Keys of `over` and `zip` are paths into the base."),
     ("LM0502", "a grid is empty", "An axis has no values, or `where` leaves no point."),
     ("LM0503", "axes of a zip differ in length", "They go in step."),
@@ -119,6 +125,12 @@ _TABLE = (
     ("LM0616", "a call can never be well formed", "Some text of `open`, `body` and `close` must read as a whole call."),
 )
 _RUN_TIME = (
+    (
+        "LM0411",
+        "a group of no parameters",
+        "`match` of a `group` is a glob over parameter paths, and the first group that matches a parameter has it.",
+        "`match` names a layer that the model does not have",
+    ),
     (
         "LM0615",
         "a call cannot be finished",
@@ -166,6 +178,7 @@ _RUN_TIME = (
         "The other library has no architecture that computes the same.",
         "`lmc export --format hf` of a gated recurrence",
     ),
+    ("LM0717", "data cannot be loaded", "They are neither cached nor to be had from where they are.", "no connection"),
     ("LM0801", "a plan is damaged", "Compile it again.", "plan.jsonl was cut"),
     ("LM0802", "a plan of another version", "Compile it again.", "the plan was made by another version of lmc"),
     ("LM0803", "no plan, or several", "Name the plan or spec to run.", "`lmc run` without a plan under build/"),

@@ -19,6 +19,7 @@ from ..resolve.problems import Problem, Unknown, problem
 from ..resolve.values import DeclRef, PartRef
 from ..resolve.world import Program, World
 from ..syntax import tree
+from .marks import check_marks
 from .plots import is_column, plan_plot, plot_names
 from .protocols import automaton_node, check_unspoken
 
@@ -242,12 +243,9 @@ class PlanBuilder:
 
     def _register(self, world: World, cell: Cell) -> str:
         spec = world.spec(cell)
-        for name, attribute in fields(cell.cls).items():
-            if attribute.metadata["ref"] and not attribute.metadata["hidden"]:
-                value = world.evaluator.value(cell, name)
-                for ref in value if isinstance(value, tuple) else (value,):
-                    if isinstance(ref, DeclRef | PartRef):
-                        self.register(world, world.instance(ref.decl))
+        named = (inner for blocks in cell.named.values() for inner in blocks.values())
+        for owner in (cell, *named, *filter(None, cell.slots.values())):
+            self._register_read(world, owner)
         for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
             raise Problem(self._violation(world, cell, violation))
         for item, scope in cell.asserts:
@@ -260,6 +258,15 @@ class PlanBuilder:
         self.nodes.setdefault(node_id, Node(node_id, spec, cell.name, self.place(cell.root.name_span)))
         return node_id
 
+    def _register_read(self, world: World, cell: Cell) -> None:
+        for name, attribute in fields(cell.cls).items():
+            if attribute.metadata["ref"] and not attribute.metadata["hidden"]:
+                value = world.evaluator.value(cell, name)
+                for ref in value if isinstance(value, tuple) else (value,):
+                    if isinstance(ref, DeclRef | PartRef):
+                        read = world.border(ref.decl) if ref.decl.kind == "train" else world
+                        self.register(read, read.instance(ref.decl))
+
     def _assert(self, item: tree.Assert, scope: Scope, world: World) -> None:
         if world.evaluator.expr(item.condition, scope) is not True:
             message = "an assertion does not hold"
@@ -268,19 +275,19 @@ class PlanBuilder:
             raise problem("LM0308", item.condition.span, message)
 
     def _violation(self, world: World, cell: Cell, violation: Violation) -> Diagnostic:
-        spans = [self._span(world, cell, path) for path in violation.paths]
+        spans = [self.span(world, cell, path) for path in violation.paths]
         labels = tuple(Label(span, "and here") for span in spans[1:] if span != spans[0])
         return Diagnostic(violation.code, violation.message, spans[0], "set here", labels, violation.help)
 
-    def _span(self, world: World, cell: Cell, path: str) -> Span:
-        """Return where the value at a rule's path was set."""
+    def span(self, world: World, cell: Cell, path: str) -> Span:
+        """Return where the value at a path, as rules write it, was set."""
         reference, colon, rest = path.rpartition(":")
         if colon:
             value = world.evaluator.value(cell, reference)
             cell = world.instance(value.decl)
         *slots, name = rest.split(".")
         for slot in slots:
-            cell = cell.slots.get(slot) or cell
+            cell = cell.slots.get(slot) or cell.block_named(slot) or cell
         settings = cell.fields.get(name)
         return settings[-1].expr.span if settings else cell.span
 
@@ -300,6 +307,7 @@ class PlanBuilder:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
         if getattr(spec, "protocols", ()):
             spec = evolve(spec, automaton=automaton_node(self, world, cell))
+        check_marks(self, world, cell, spec)
         node_id = identity(spec, world.neutral(cell))
         self.nodes.setdefault(node_id, Node(node_id, spec, decl.name, self.place(decl.name_span)))
         return node_id

@@ -14,7 +14,7 @@ import attrs
 from attrs import Factory, define, evolve, field, frozen
 
 from ...spec.diagnostic import Diagnostic, Diagnostics, Edit
-from ...spec.schema import REGISTRY, SPELLINGS, UNSUPPORTED_FIELDS, fields, hints, kind_of, slot, variant_of
+from ...spec.schema import REGISTRY, SPELLINGS, UNSUPPORTED_FIELDS, fields, hints, kind_of, members, slot, variant_of
 from ...spec.span import Span
 from ..syntax import tree
 from .declare import Decl, Module, unknown_variant
@@ -145,6 +145,8 @@ class Cell:
             default = fields(self.cls)[name].default
             only = slot(self.cls, name).get("") if default is attrs.NOTHING else type(default)
             absent = only is None or default is None
+            if absent and takes_value(self.cls, name):
+                return None
             self.slots[name] = None if absent else Cell(only, name, self.span, self.root, self)
         return self.slots[name]
 
@@ -251,6 +253,10 @@ class Writer:
             self._replace(cell, name, value, origin)
         elif isinstance(value, tree.Literal) and value.word == "unset":
             cell.slots.pop(name, None)
+            cell.fields.pop(name, None)
+        elif takes_value(cell.cls, name):
+            cell.slots.pop(name, None)
+            cell.fields.setdefault(name, []).append(Setting(expr, scope, head.span, origin, append))
         elif (isinstance(value, tree.Literal) and value.word == "none") or value is None:
             cell.slots[name] = None
         elif not isinstance(value, tree.Bad):
@@ -330,7 +336,11 @@ class Writer:
     def _keep_shared(self, before: Cell, after: Cell, span: Span) -> None:
         """Carry over the fields that both variants have; a hint lists the rest."""
         after.fields = {name: list(s) for name, s in before.fields.items() if name in fields(after.cls)}
-        dropped = [name for name in before.fields if name not in fields(after.cls)]
+        shared = [name for name in before.named if name in fields(after.cls)]
+        after.named = {
+            name: {key: _moved(inner, after) for key, inner in before.named[name].items()} for name in shared
+        }
+        dropped = [name for name in (*before.fields, *before.named) if name not in fields(after.cls)]
         if dropped:
             message = f"`{variant_of(after.cls)}` has no {', '.join(dropped)}; what was set there is dropped"
             self.diagnostics.add(Diagnostic("LM0213", message, span, severity="hint"))
@@ -363,9 +373,12 @@ class Writer:
             return
         known = [spelled(f) for f, a in fields(cell.cls).items() if not a.metadata["hidden"]]
         known += [a.metadata["repeat"] for a in fields(cell.cls).values() if a.metadata["repeat"]]
-        near = difflib.get_close_matches(name.text, known, 1, 0.6)
+        inside = [f for f in fields(cell.cls) if _holds(cell.cls, f, SPELLINGS.get(name.text, name.text))]
+        near = [] if inside else difflib.get_close_matches(name.text, known, 1, 0.6)
         help = f"fields are {', '.join(known)}"
-        if near:
+        if inside:
+            help = f"`{name.text}` belongs into {' or '.join(f'`{spelled(f)} {{ ... }}`' for f in inside)}"
+        elif near:
             attribute = fields(cell.cls).get(SPELLINGS.get(near[0], near[0]))
             help = f"did you mean `{near[0]}`" + (f" ({attribute.metadata['doc'].rstrip('.')})?" if attribute else "?")
         edits = (Edit(name.span, near[0]),) if near else ()
@@ -377,10 +390,32 @@ def spelled(name: str) -> str:
     return next((word for word, field_name in SPELLINGS.items() if field_name == name), name)
 
 
+def _holds(cls: Any, name: str, wanted: str) -> bool:
+    """Whether a field is a block with one form that has a field `wanted`."""
+    forms = {} if fields(cls)[name].metadata["repeat"] or is_map(cls, name) else slot(cls, name)
+    return list(forms) == [""] and wanted in fields(forms[""])
+
+
 @cache
 def is_map(cls: Any, name: str) -> bool:
     """Whether a field is a block with free keys."""
     return str(hints(cls)[name]).startswith("dict[") and not fields(cls)[name].metadata["repeat"]
+
+
+@cache
+def takes_value(cls: Any, name: str) -> bool:
+    """Whether a slot holds a plain value as well: `source = file("a.txt")` beside `source : jsonl {}`."""
+    found = [m for m in members(hints(cls)[name]) if m is not type(None)]
+    return bool(slot(cls, name)) and not fields(cls)[name].metadata["repeat"] and not all(map(_is_block, found))
+
+
+def _is_block(member: Any) -> bool:
+    return hasattr(member, "lmc_kind")
+
+
+def _moved(cell: Cell, parent: Cell) -> Cell:
+    """Return a nested cell inside another one."""
+    return evolve(cell, parent=parent)
 
 
 def _behind(statement: tree.Assign | AxisStatement, rest: tuple[tree.Name, ...]) -> tree.Assign | AxisStatement:

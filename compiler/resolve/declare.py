@@ -193,7 +193,9 @@ def unknown_variant(
         return
     known_names = [v for v in REGISTRY.get(slot, {}) if v] + (blocks or [])
     near = difflib.get_close_matches(name, known_names, 1)
-    help = f"did you mean `{near[0]}`?" if near else f"{slot} variants are {', '.join(known_names)}"
+    listed = f"{slot} variants are {', '.join(known_names)}"
+    alone = f"`{slot}` has no variants: write {slot} {{ ... }}"
+    help = f"did you mean `{near[0]}`?" if near else listed if known_names else alone
     edits = (Edit(span, near[0]),) if near else ()
     diagnostics.error("LM0202", span, f"there is no {slot} variant `{name}`", help=help, edits=edits)
 

@@ -11,7 +11,7 @@ from attrs import define
 from ...spec.diagnostic import Edit
 from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
-from .cells import AnyExpr, Cell, Scope, is_map, spelled
+from .cells import AnyExpr, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
 from .problems import POISON, Problem, problem, unknown
 from .values import DeclRef, PartRef, exact, kind_name, shown
@@ -191,4 +191,4 @@ class References:
 
 def is_slot(cell: Cell, name: str) -> bool:
     """Whether a field of a cell holds a nested block."""
-    return bool(slot(cell.cls, name))
+    return bool(slot(cell.cls, name)) and not (takes_value(cell.cls, name) and name not in cell.slots)

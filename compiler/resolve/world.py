@@ -19,7 +19,7 @@ from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.identity import identity
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
-from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell
+from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .memo import Memo
@@ -51,11 +51,15 @@ class Program:
 
 @define(eq=False)
 class World:
-    """Blocks as they are for one train; `train` None is the world of what no train reaches."""
+    """Blocks as they are for one train; `train` None is the world of what no train reaches.
+
+    `trail` are the trains that start from this one, one from another.
+    """
 
     program: Program
     train: Decl | None
     late: tuple[tuple[tuple[tree.Item, ...] | AxisStatement, Scope | None, str], ...] = ()
+    trail: tuple[Decl | None, ...] = ()
     edits: list[Crossing] = field(factory=list)
     cells: dict[Decl, Cell] = field(factory=dict)
     memo: Memo = field(factory=Memo)
@@ -119,9 +123,15 @@ class World:
         return self.cells[decl]
 
     def _other(self, decl: Decl) -> Cell:
+        return self.border(decl).instance(decl)
+
+    def border(self, decl: Decl) -> World:
+        """Return the world of another train, or this one of its own."""
+        if decl is self.train:
+            return self
         if decl not in self.others:
-            self.others[decl] = World(self.program, decl)
-        return self.others[decl].instance(decl)
+            self.others[decl] = World(self.program, decl, trail=(*self.trail, self.train))
+        return self.others[decl]
 
     def _cross(self) -> None:
         """Apply the statements that went on behind references, in order; they may go on behind others."""
@@ -196,8 +206,17 @@ class World:
             raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=f"{name}: {doc}")
         return None if inner is None else self.spec(inner)
 
+    def _slot_or_value(self, cell: Cell, name: str) -> Any:
+        return self._slot(cell, name) if name in cell.slots else self._value(cell, name)
+
     def _reference(self, cell: Cell, name: str) -> Any:
-        return self.ids(self.evaluator.value(cell, name))
+        value = self.evaluator.value(cell, name)
+        if cell.kind != "start" or not isinstance(value, DeclRef):
+            return self.ids(value)
+        if value.decl in (self.train, *self.trail):
+            raise problem("LM0206", cell.fields[name][-1].expr.span, f"train `{value.decl.name}` starts from itself")
+        other = self.border(value.decl)
+        return other.node_id(other.instance(value.decl))
 
     def _sources(self, cell: Cell, name: str) -> Any:
         return tuple(item.decl.name for item in self.evaluator.value(cell, name))
@@ -250,6 +269,10 @@ class World:
                     learned.append(spec.call.handover)
             spoken = values["protocols"] if values["replies"] == "tools" else ()
             return {"replies_learned": tuple(learned), "spoken": spoken}
+        if cell.kind == "train" and values["init"] is not None:
+            return {"origin": values["init"].run}
+        if cell.kind == "data" and "parts" in values:
+            return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
         return {}
 
     def reached(self) -> list[Cell]:
@@ -301,7 +324,7 @@ def readers(cls: Any) -> tuple[tuple[str, Reader], ...]:
         elif is_map(cls, name):
             found.append((name, World._map))
         elif slot(cls, name):
-            found.append((name, World._slot))
+            found.append((name, World._slot_or_value if takes_value(cls, name) else World._slot))
         elif attribute.metadata["ref"] == "source":
             found.append((name, World._sources))
         else:

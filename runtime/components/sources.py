@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ...spec.data import Dialogues, Text
+from ...spec.data import Dialogues, Mixture, Text
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.mesh import Mesh
 from ...spec.model import Transformer
 from ..data.dataset import Dataset, build_dataset
+from ..data.mixture import build_mixture
 from ..models.build import build_model
 from ..models.transformer import TransformerModel
 from ..placement import Placement
@@ -42,8 +43,12 @@ class TextNode(Component[Dataset]):
     tokenizer: Component[Tokenizer]
 
     def build(self, session: Session) -> Dataset:
-        """Read and tokenise the text."""
-        return build_dataset(self.spec, session.product(self.tokenizer), session.root, None)
+        """Read and tokenise the text, or map its tokens from the cache."""
+
+        def say(text: str) -> None:
+            session.say("note", self.node.id, text=text)
+
+        return build_dataset(self.spec, session.product(self.tokenizer), session.root, None, say=say)
 
 
 @builds(Dialogues)
@@ -62,6 +67,19 @@ class DialoguesNode(Component[Dataset]):
         tokenizer, database = session.product(self.tokenizer), session.product(self.rows)
         toolkit = None if self.automaton is None else session.product(self.automaton)
         return build_dataset(self.spec, tokenizer, session.root, database, toolkit)
+
+
+@builds(Mixture)
+@frozen(kw_only=True)
+class MixtureNode(Component[Dataset]):
+    """Data sets that take turns; `read` are those of the parts, by the parts' names."""
+
+    tokenizer: Component[Tokenizer]
+    read: tuple[Component[Dataset], ...] = ()
+
+    def build(self, session: Session) -> Dataset:
+        """Mix the data sets of the parts."""
+        return build_mixture(self.spec, tuple(session.product(data) for data in self.read))
 
 
 @builds(Transformer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -19,8 +20,10 @@ from ..registry import builds
 from ..session import Session
 from ..store.files import write_whole
 from ..store.run_store import NodeFolder
-from ..training.loop import TrainJob, load_model, train
+from ..training.job import Origin, TrainJob
+from ..training.loop import load_model, train
 from ..training.observer import Observer
+from ..training.saver import signed
 from .base import StoredComponent
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
 from .tokenizers import with_vocabulary
@@ -34,6 +37,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
     model: ModelNode
     data: TextNode | DialoguesNode
     mesh: MeshNode | None = None
+    origin: TrainerNode | None = None
 
     def placement(self, session: Session) -> Placement:
         """Return where the training runs."""
@@ -47,7 +51,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Train to the last step, watched by the observers that the session names."""
         dataset: Dataset = session.product(self.data)
         params = self.architecture(session).num_params()
-        session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe()}")
+        session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
         self.write_graph(session, folder)
         observers = [observer_of(session, i) for i in session.observers.get(self.node.id, ())]
         return self.run(session, folder, dataset, observers)
@@ -65,8 +69,11 @@ class TrainerNode(StoredComponent[TransformerModel]):
 
     def run(self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer]) -> dict[str, Any]:
         """Train in `folder`."""
+        first: list[TrainRecord] = []
 
         def report(record: TrainRecord) -> None:
+            if not first:
+                first.append(record)
             session.say(
                 "step",
                 self.node.id,
@@ -74,6 +81,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
                 steps=self.spec.steps,
                 loss=record.loss,
                 tokens_per_second=record.tokens_per_second,
+                mfu=record.mfu,
+                seconds_left=seconds_left(first[0], record, int(self.spec.steps)),
             )
 
         job = TrainJob(
@@ -84,14 +93,44 @@ class TrainerNode(StoredComponent[TransformerModel]):
             folder=folder.path,
             observers=observers,
             execution=folder.execution or session.execution,
+            origin=self.start_of(session),
             keep=folder.set_execution,
             start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
             report=report,
             warn=lambda text: session.say("note", self.node.id, text=text),
+            score=self.score(session),
         )
         progress = train(job)
         return {"step": progress.step, "loss": progress.loss, "params": job.model.num_params()}
+
+    def start_of(self, session: Session) -> Origin | None:
+        """Return the checkpoint that the training starts from, if it does from one."""
+        if self.origin is None:
+            return None
+        start = self.spec.init
+        folder = session.folder(self.origin.node.id).path
+        return Origin(folder, int(self.origin.spec.steps if start.step is None else start.step), start.optimizer)
+
+    def score(self, session: Session) -> Callable[[int], float | None]:
+        """Return what reads, after a step, the metric that `keep.best` names; smaller is better."""
+        name, _, metric = (self.spec.keep.best or "").rpartition(".")
+        watchers = session.observers.get(self.node.id, ())
+        found = next((i for i in watchers if session.components[i].node.name == name), None)
+        if found is None:
+            if metric:
+                text = f"no evaluation `{name}` looks at this run while it trains; `keep.best` keeps nothing"
+                session.say("note", self.node.id, text=text)
+            return lambda step: None
+        folder, observer = session.folder(found), observer_of(session, found)
+
+        def read(step: int) -> float | None:
+            if not observer.due(step, int(self.spec.steps)):
+                return None
+            scores = [line["metrics"] for line in folder.lines("scores.jsonl") if line["step"] == step]
+            return signed(metric, scores[-1][metric]) if scores and metric in scores[-1] else None
+
+        return read
 
     def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
         """Train again from the start in another folder, as the kept record says, for new observers."""
@@ -103,6 +142,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             folder=folder.path,
             observers=observers,
             execution=folder.execution,
+            origin=self.start_of(session),
             start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
         )
@@ -112,6 +152,13 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Load the last checkpoint."""
         path = session.folder(self.node.id).path
         return load_model(path, self.architecture(session), self.placement(session))
+
+
+def seconds_left(first: TrainRecord, now: TrainRecord, steps: int) -> float | None:
+    """Return the seconds to the last step at the rate since the first record of this process; None at that one."""
+    if now.step == first.step:
+        return None
+    return (steps - now.step) * (now.seconds - first.seconds) / (now.step - first.step)
 
 
 def observer_of(session: Session, node_id: str) -> Observer:

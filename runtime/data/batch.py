@@ -61,10 +61,18 @@ def collate(examples: Sequence[Example], micro_batch: int | None = None) -> list
 
     `micro_batch` examples go together if given; otherwise as many as keep padding within 10 %.
     """
-    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].tokens), i))
-    n_loss = float(sum(int(example.trained.sum()) for example in examples))
-    groups = _chunks(order, micro_batch) if micro_batch else _groups(order, [len(e.tokens) for e in examples])
+    lengths = [len(example.tokens) for example in examples]
+    order = sorted(range(len(examples)), key=lengths.__getitem__)
+    n_loss = float(np.count_nonzero(np.concatenate([example.trained for example in examples])))
+    groups = _chunks(order, micro_batch) if micro_batch else _groups(order, lengths)
     return [_batch([examples[i] for i in group], n_loss) for group in groups]
+
+
+def padding(lengths: Sequence[int]) -> float:
+    """Return the share of slots that are padding if examples of these lengths make a step."""
+    ordered = sorted(range(len(lengths)), key=lengths.__getitem__)
+    slots = sum(len(group) * max(lengths[i] for i in group) for group in _groups(ordered, list(lengths)))
+    return 1 - sum(lengths) / slots
 
 
 def _chunks(order: list[int], size: int) -> list[list[int]]:
@@ -90,21 +98,25 @@ def _groups(order: list[int], lengths: list[int]) -> list[list[int]]:
 
 
 def _batch(examples: Sequence[Example], n_loss: float) -> Batch:
-    lengths = [len(example.tokens) for example in examples]
-    width = max(lengths)
-    tokens = np.zeros((len(examples), width), dtype=np.int64)
-    index, targets = [], []
-    for row, example in enumerate(examples):
-        tokens[row, : lengths[row]] = example.tokens
-        at = np.flatnonzero(example.trained[:-1])
-        index.append(row * width + at)
-        targets.append(example.tokens[at + 1])
-    flat = torch.from_numpy(np.concatenate(index))
+    lengths = np.array([len(example.tokens) for example in examples])
+    slots = np.arange(lengths.max())
+    used = slots < lengths[:, None]
+    tokens = np.zeros(used.shape, dtype=np.int64)
+    tokens[used] = np.concatenate([example.tokens for example in examples])
+    trained = np.zeros(used.shape, dtype=np.bool_)
+    trained[used] = np.concatenate([example.trained for example in examples])
+    trained[np.arange(len(examples)), lengths - 1] = False
+    index = np.flatnonzero(trained)
     return Batch(
         tokens=torch.from_numpy(tokens),
-        layout=SequenceLayout.rows(lengths, width),
-        loss_index=flat,
-        targets=torch.from_numpy(np.concatenate(targets).astype(np.int64)),
-        weight=torch.ones(len(flat)),
+        layout=SequenceLayout(
+            documents=torch.from_numpy(used.astype(np.int32) - 1),
+            positions=torch.from_numpy(slots * used),
+            lengths=torch.from_numpy(lengths),
+            packed=False,
+        ),
+        loss_index=torch.from_numpy(index),
+        targets=torch.from_numpy(tokens.ravel()[index + 1]),
+        weight=torch.ones(len(index)),
         n_loss=n_loss,
     )

@@ -7,20 +7,23 @@ from pathlib import Path
 from random import Random
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from attrs import evolve, frozen
 
 from ...spec.data import Dialogues, Order, Text
 from ...spec.diagnostic import Diagnostic, LmcError
 from ..generation.toolkit import Toolkit
-from ..inputs import expand, read_text
+from ..inputs import expand
 from ..stores.base import Database, Row, TableView
 from ..tokenizers.base import Tokenizer
-from .batch import Example
+from .batch import Example, padding
 from .dialogues import DialogueWriter
-from .order import Draw, mix
+from .examples import Examples
+from .order import Draw, draws, mix
 from .templates import REPLY, Template, read_template, wrong_template
+from .text import TextDataset, build_text
+from .token_cache import Say, silent
+
+__all__ = ["Dataset", "DialogueDataset", "Question", "TextDataset", "build_dataset", "build_dialogues", "build_text"]
 
 Split = Literal["train", "valid"]
 
@@ -45,62 +48,8 @@ class Dataset(Protocol):
     def bytes_trained(self, split: Split, index: int) -> int:
         """Return how many bytes the trained targets of an example stand for; special tokens count none."""
 
-    def describe(self) -> str:
-        """Return the counts that are printed before the first step."""
-
-
-@frozen(eq=False)
-class TextDataset:
-    """A text cut into sequences of `seq_len` tokens and their next tokens."""
-
-    spec: Text
-    parts: dict[str, npt.NDArray[np.int32]]
-    byte_lengths: npt.NDArray[np.int32]
-
-    @property
-    def order(self) -> Order:
-        """How a training draws examples."""
-        return self.spec.order
-
-    @property
-    def seed(self) -> int:
-        """Seed of the order."""
-        return self.spec.seed
-
-    def size(self, split: Split) -> int:
-        """Return the number of whole sequences."""
-        return max(0, (len(self.parts[split]) - 1) // self.spec.seq_len)
-
-    def example(self, split: Split, draw: Draw) -> Example:
-        """Return seq_len + 1 tokens; all but the last are trained."""
-        at = draw.index * self.spec.seq_len
-        tokens = self.parts[split][at : at + self.spec.seq_len + 1]
-        trained = np.ones(len(tokens), dtype=np.bool_)
-        trained[-1] = False
-        return Example(tokens, trained)
-
-    def bytes_trained(self, split: Split, index: int) -> int:
-        """Return the bytes of every token but the first."""
-        return int(self.byte_lengths[self.example(split, Draw(index, 0)).tokens[1:]].sum())
-
-    def describe(self) -> str:
-        """Return counts of tokens and sequences."""
-        kept = {split: len(tokens) for split, tokens in self.parts.items()}
-        return f"text of {kept['train']:,} + {kept['valid']:,} tokens, {self.size('train'):,} sequences an epoch"
-
-
-def build_text(spec: Text, tokenizer: Tokenizer, root: Path) -> TextDataset:
-    """Read and tokenise a text. Raises LmcError: LM0701 missing, LM0702 not UTF-8, LM0705 shorter than one sequence."""
-    path = root / spec.source
-    text = read_text(path)
-    tokens = np.array(tokenizer.encode(text), dtype=np.int32)
-    cut = round(len(tokens) * spec.split.train)
-    end = cut + round(len(tokens) * spec.split.valid)
-    dataset = TextDataset(spec, {"train": tokens[:cut], "valid": tokens[cut:end]}, tokenizer.byte_lengths())
-    if dataset.size("train") < 1:
-        message = f"`{path}` has {len(tokens):,} tokens, less than one sequence of {spec.seq_len}"
-        raise LmcError(Diagnostic("LM0705", message, None, help="lower `seq_len`"))
-    return dataset
+    def describe(self, batch: int = 128) -> str:
+        """Return the counts that are printed before the first step, and the padding of steps of `batch` examples."""
 
 
 @frozen
@@ -125,7 +74,7 @@ class DialogueDataset:
     templates: tuple[Template, ...]
     writer: DialogueWriter
     kept: tuple[int, ...]
-    examples: tuple[Example, ...]
+    examples: Examples
     starts: tuple[int, ...]
 
     @property
@@ -188,13 +137,14 @@ class DialogueDataset:
             for q in questions
         ]
 
-    def describe(self) -> str:
-        """Return counts of dialogues, tokens, trained tokens and dropped dialogues."""
-        tokens = sum(len(example.tokens) for example in self.examples)
-        trained = sum(int(example.trained.sum()) for example in self.examples)
+    def describe(self, batch: int = 128) -> str:
+        """Return counts of dialogues, tokens and trained tokens, padding, and how many dialogues were dropped."""
+        examples = self.examples
         dropped = len(self.rows) * len(self.templates) - len(self.kept)
-        text = f"{len(self.kept):,} dialogues, {tokens:,} tokens, {trained:,} trained"
-        return text + (f", {dropped:,} dropped for length" if dropped else "")
+        first = draws(self.order, mix(self.seed), 0, min(batch, len(self.kept)), len(self.kept))
+        share = padding([int(examples.lengths[draw.index]) for draw in first])
+        text = f"{len(self.kept):,} dialogues, {len(examples.tokens):,} tokens, {int(examples.trained.sum()):,} trained"
+        return f"{text}, {share:.1%} padding in a step of {batch:,}, {dropped:,} dropped for length"
 
     def _source(self, number: int) -> tuple[Row, Template]:
         row, template = divmod(number, len(self.templates))
@@ -228,7 +178,7 @@ def build_dialogues(
             raise too_long(template, name, len(written.example.tokens), spec.seq_len)
     if not kept:
         raise LmcError(Diagnostic("LM0703", f"every dialogue is longer than seq_len = {spec.seq_len}", None))
-    return DialogueDataset(spec, table, rows, templates, writer, tuple(kept), tuple(examples), tuple(starts))
+    return DialogueDataset(spec, table, rows, templates, writer, tuple(kept), Examples.of(examples), tuple(starts))
 
 
 def _templates(spec: Dialogues, tokenizer: Tokenizer, root: Path, fields: Sequence[str]) -> tuple[Template, ...]:
@@ -263,9 +213,10 @@ def build_dataset(
     root: Path,
     database: Database | None,
     toolkit: Toolkit | None = None,
+    say: Say = silent,
 ) -> Dataset:
     """Return the data set of a spec; dialogues need their database, and the tools that their templates ask."""
     if isinstance(spec, Text):
-        return build_text(spec, tokenizer, root)
+        return build_text(spec, tokenizer, root, say)
     assert database is not None
     return build_dialogues(spec, tokenizer, root, database, toolkit)

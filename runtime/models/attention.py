@@ -58,7 +58,9 @@ def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
 
 @builds(AttentionSpec)
 class Attention(nn.Module):
-    """softmax(q k^T / sqrt(E)) v over the slots that the layout lets a query see."""
+    """softmax(q k^T / sqrt(E)) v over the slots that the layout lets a query see; q times `query_multiplier`."""
+
+    query_multiplier = 1.0
 
     def __init__(self, spec: AttentionSpec, width: int) -> None:
         super().__init__()
@@ -78,6 +80,8 @@ class Attention(nn.Module):
         """Mix float[B, T, D] along T; with a cache, keys and values of its rows come first and the new are appended."""
         rows, slots, _ = x.shape
         q = self.q(x).view(rows, slots, -1, self.size).transpose(1, 2)
+        if self.query_multiplier != 1:
+            q = q * self.query_multiplier
         k = self.k(x).view(rows, slots, -1, self.size).transpose(1, 2)
         v = self.v(x).view(rows, slots, -1, self.size).transpose(1, 2)
         if context.rotation is not None:

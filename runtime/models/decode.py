@@ -32,13 +32,21 @@ class Product:
     bias: Tensor | None
 
     @staticmethod
-    def of(*layers: Linear, gain: Tensor | None = None) -> Product:
-        """Return the product that gives the outputs of linear layers side by side, of inputs times `gain` float[I]."""
+    def of(*layers: Linear, gain: Tensor | None = None, first: float = 1.0) -> Product:
+        """Return the product that gives the outputs of linear layers side by side, of inputs times `gain` float[I].
+
+        The outputs of the first layer are multiplied by `first`.
+        """
         biases = [layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias for layer in layers]
         biased = any(layer.bias is not None for layer in layers)
         weight = torch.cat(tuple(layer.weight for layer in layers))
         weight = weight if gain is None else weight * gain
-        return Product(weight.t().contiguous(), torch.cat(tuple(biases)) if biased else None)
+        bias = torch.cat(tuple(biases)) if biased else None
+        if first != 1:
+            weight[: len(biases[0])] *= first
+            if bias is not None:
+                bias[: len(biases[0])] *= first
+        return Product(weight.t().contiguous(), bias)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return float[B, O] of float[B, I]."""
@@ -68,6 +76,7 @@ class StepWeights:
     blocks: tuple[BlockWeights, ...]
 
     @staticmethod
+    @torch.no_grad()
     def of(model: TransformerModel) -> StepWeights:
         """Lay the weights of a model side by side."""
         plain = _is_plain(model)
@@ -194,8 +203,9 @@ def _block(model: TransformerModel, number: int) -> BlockWeights:
     mixer, mlp = block.mixer, block.mlp
     assert isinstance(mixer, Attention)
     assert isinstance(mlp, SwiGLU)
+    gain: Tensor = block.mixer_norm.gain  # type: ignore[union-attr,assignment]
     return BlockWeights(
-        qkv=Product.of(mixer.q, mixer.k, mixer.v, gain=block.mixer_norm.gain),  # type: ignore[union-attr,arg-type]
+        qkv=Product.of(mixer.q, mixer.k, mixer.v, gain=gain, first=mixer.query_multiplier),
         out=Product.of(mixer.o),
         gated=Product.of(mlp.gate, mlp.up, gain=block.mlp_norm.gain),  # type: ignore[union-attr,arg-type]
         down=Product.of(mlp.down),

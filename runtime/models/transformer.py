@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from ...spec.model import Attention as AttentionSpec
-from ...spec.model import InitGPT2, InitITL
 from ...spec.model import Rope as RopeSpec
 from ...spec.model import Transformer as TransformerSpec
-from ..registry import BUILDERS, builds
+from ..registry import BUILDERS
 from . import recurrence as _recurrence  # noqa: F401  (registers its builder)
-from .attention import Rope
+from .attention import Attention, Rope
 from .cache import ModelCache
 from .context import Context
-from .init import draw_normal, generator_for
+from .init import generator_for
+from .inits import draw_weights, logit_multiplier, query_multiplier
 from .layers import Embedding, Linear, RMSNorm
 from .layout import SequenceLayout
 from .sites import Site
@@ -29,6 +29,8 @@ class Block(nn.Module):
         super().__init__()
         self.mixer_norm = RMSNorm(spec.norm, spec.width)
         self.mixer = BUILDERS[type(spec.mixer)](spec.mixer, spec.width)
+        if isinstance(self.mixer, Attention):
+            self.mixer.query_multiplier = query_multiplier(spec)
         self.mixer.out_site = Site()
         self.mlp_norm = RMSNorm(spec.norm, spec.width)
         self.mlp = BUILDERS[type(spec.mlp)](spec.mlp, spec.width)
@@ -58,6 +60,7 @@ class TransformerModel(nn.Module):
         self.unembed = Linear(spec.width, spec.num_ids())
         if spec.tied:
             self.unembed.weight = self.embed.weight
+        self.logit_multiplier = logit_multiplier(spec)
         self.head_site = Site()
 
     def hidden(
@@ -84,6 +87,8 @@ class TransformerModel(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits float[..., V] of normalised hidden states float[..., D]."""
+        if self.logit_multiplier != 1:
+            hidden = hidden * self.logit_multiplier
         return self.head_site(self.unembed(hidden))  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor, layout: SequenceLayout, cache: ModelCache | None = None) -> Tensor:
@@ -126,19 +131,4 @@ class TransformerModel(nn.Module):
             reset = getattr(module, "reset_parameters", None)
             if callable(reset) and not (self.spec.tied and module is self.unembed):
                 reset(generator=generator_for(seed, path))
-        BUILDERS[type(self.spec.init)](self.spec.init, self, seed)
-
-
-@builds(InitITL)
-def init_itl(spec: InitITL, model: TransformerModel, seed: int) -> None:
-    """Leave what the modules draw: sigma = fan_in^-1/2, cut at 3 sigma, no depth factor (ITL)."""
-
-
-@builds(InitGPT2)
-def init_gpt2(spec: InitGPT2, model: TransformerModel, seed: int) -> None:
-    """Draw again with one sigma, projections into the residual stream with sigma / sqrt(2 layers) (GPT-2)."""
-    residual = spec.std * (2 * model.spec.layers) ** -0.5
-    for path, module in model.named_modules():
-        if isinstance(module, Linear | Embedding) and not (model.spec.tied and module is model.unembed):
-            into_stream = path.endswith((".mixer.o", ".mlp.down"))
-            draw_normal(module.weight, residual if into_stream else spec.std, generator_for(seed, path))
+        draw_weights(self, seed)

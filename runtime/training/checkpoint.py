@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from attrs import frozen
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as read_state
@@ -29,34 +31,75 @@ from ..models.transformer import TransformerModel
 MANIFEST = "manifest.json"
 
 
+@frozen
+class Snapshot:
+    """The state of a training at one step, copied to the machine's memory.
+
+    Attributes:
+        extra: plain JSON values that the manifest keeps.
+    """
+
+    step: int
+    state: dict[str, Any]
+    extra: dict[str, Any]
+
+
+def snapshot(
+    step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any], **more: Any
+) -> Snapshot:
+    """Return a copy of model, optimiser and `more` (dicts of tensors by name) that later steps do not touch.
+
+    An optimiser that has not updated anything has no state and is left out: torch would give it one by a step.
+    """
+    if not optimizer.state:
+        return Snapshot(step, _copied({"model": dict(model.state_dict()), **more}), extra)
+    weights, moments = get_state_dict(model, optimizer)
+    return Snapshot(step, _copied({"model": weights, "optim": moments, **more}), extra)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def save(
     folder: Path, step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any]
 ) -> Path:
-    """Write the checkpoint of a step whole or not at all: temporary name, digests, sync, rename.
+    """Write the checkpoint of a step at once. Raises LmcError (LM0903) where it cannot be written."""
+    return write(folder, snapshot(step, model, optimizer, extra))
+
+
+def write(folder: Path, taken: Snapshot) -> Path:
+    """Write a snapshot whole or not at all: temporary name, digests, sync, rename.
 
     Raises LmcError (LM0903) where it cannot be written.
     """
     try:
-        return _save(folder, step, model, optimizer, extra)
+        return _write(folder, taken)
     except (CheckpointException, OSError) as error:
-        shutil.rmtree(folder / f"step-{step}.tmp", ignore_errors=True)
-        reason = str(error).strip().splitlines()[-1]
-        message = f"checkpoint {step} cannot be written to `{folder}`: {reason}"
-        raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
+        shutil.rmtree(folder / f"step-{taken.step}.tmp", ignore_errors=True)
+        message = f"checkpoint {taken.step} cannot be written to `{folder}`: {_reason(error)}"
+        help = "make room, or let it be written, then run again to go on from the last whole one"
+        raise LmcError(Diagnostic("LM0903", message, None, help=help)) from error
 
 
-def _save(
-    folder: Path, step: int, model: TransformerModel, optimizer: torch.optim.Optimizer, extra: dict[str, Any]
-) -> Path:
-    final = folder / f"step-{step}"
-    partial = folder / f"step-{step}.tmp"
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def _write(folder: Path, taken: Snapshot) -> Path:
+    final = folder / f"step-{taken.step}"
+    partial = folder / f"step-{taken.step}.tmp"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    weights, moments = get_state_dict(model, optimizer)
-    with _quiet():
-        write_state({"model": weights, "optim": moments}, checkpoint_id=partial, no_dist=True)
+    _silence()
+    write_state(taken.state, checkpoint_id=partial, no_dist=True)
     digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-    content = {"step": step, "extra": extra, "files": digests}
+    content = {"step": taken.step, "extra": taken.extra, "holds": sorted(taken.state), "files": digests}
     (partial / MANIFEST).write_text(json.dumps({**content, "sha256": _seal(content)}))
     for path in partial.iterdir():
         _sync(path)
@@ -67,21 +110,45 @@ def _save(
     return final
 
 
-def load(folder: Path, model: TransformerModel, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
-    """Load a checkpoint folder that `latest` or `damage` found whole into model and optimiser; return its `extra`."""
+def remove(folder: Path, step: int) -> None:
+    """Remove the checkpoint of a step; it stops looking whole before the first file goes."""
+    path = folder / f"step-{step}"
+    gone = folder / f"step-{step}.tmp"
+    shutil.rmtree(gone, ignore_errors=True)
+    os.replace(path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def load(
+    folder: Path, model: TransformerModel, optimizer: torch.optim.Optimizer | None, **more: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Load a checkpoint folder that `latest` or `damage` found whole; return its `extra`.
+
+    Args:
+        folder: of the checkpoint.
+        model: is given the weights.
+        optimizer: is given its state, unless it is None.
+        more: dicts of tensors as `snapshot` was given, filled in place where the checkpoint holds them.
+    """
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    if optimizer is None:
-        weights = model.state_dict()
-        with _quiet():
-            read_state({"model": weights}, checkpoint_id=folder, no_dist=True)
-        model.load_state_dict(weights)
+    held = manifest.get("holds", ["model", "optim"])
+    wanted: dict[str, Any] = {name: tensors for name, tensors in more.items() if name in held}
+    _silence()
+    if optimizer is None or "optim" not in held:
+        wanted["model"] = model.state_dict()
+        read_state(wanted, checkpoint_id=folder, no_dist=True)
+        model.load_state_dict(wanted["model"])
     else:
-        weights, moments = get_state_dict(model, optimizer)
-        with _quiet():
-            read_state({"model": weights, "optim": moments}, checkpoint_id=folder, no_dist=True)
-        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
+        wanted["model"], wanted["optim"] = get_state_dict(model, optimizer)
+        read_state(wanted, checkpoint_id=folder, no_dist=True)
+        set_state_dict(model, optimizer, model_state_dict=wanted["model"], optim_state_dict=wanted["optim"])
     extra: dict[str, Any] = manifest["extra"]
     return extra
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether a whole checkpoint folder holds a part of that name."""
+    return name in json.loads((folder / MANIFEST).read_text()).get("holds", ())
 
 
 def latest(folder: Path, warn: Callable[[str], None]) -> int | None:
@@ -149,12 +216,12 @@ def consolidate(model: TransformerModel, folder: Path) -> None:
         raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
 
 
-class _quiet(warnings.catch_warnings):
-    """Silence what torch says about saving without a process group, which is meant."""
+def _silence() -> None:
+    """Silence what torch says about saving without a process group, which is meant.
 
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", message=".*(torch.distributed|TypedStorage|single process).*")
+    The filter stays: taking it away again would race with the thread that saves.
+    """
+    warnings.filterwarnings("ignore", message=".*(torch.distributed|TypedStorage|single process).*")
 
 
 def _seal(manifest: dict[str, Any]) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Attention, Llama3Scaling, Rope, Transformer
+from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
 from ..store.files import write_whole
 from .files import CONFIG, WHOLE
@@ -30,7 +32,7 @@ def save_hf(model: TransformerModel, folder: Path, *, positions: int, ends: Sequ
     """
     config = config_of(model.spec, positions)
     config["torch_dtype"] = str(model.embed.weight.dtype).removeprefix("torch.")
-    weights = {tensor_name(path): p.detach().cpu().contiguous() for path, p in model.named_parameters()}
+    weights = {tensor_name(path): p.detach().cpu().contiguous() for path, p in folded(model)}
     partial = folder / f".{WHOLE}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,14 @@ def save_hf(model: TransformerModel, folder: Path, *, positions: int, ends: Sequ
             partial.unlink(missing_ok=True)
         message = f"the weights cannot be written to `{folder}`: {error}"
         raise LmcError(Diagnostic("LM0804", message, None, help="choose another folder with -o")) from error
+
+
+def folded(model: TransformerModel) -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters by path with what muP multiplies folded in: queries by their layer, logits by the last norm."""
+    queries, logits = query_multiplier(model.spec), logit_multiplier(model.spec)
+    for path, parameter in model.named_parameters():
+        factor = queries if ".mixer.q." in path else logits if path == "norm.gain" else 1.0
+        yield path, parameter if factor == 1 else parameter * factor
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -53,9 +53,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(placement: Placement, mixer: Attention | GatedRecurrence, vocab: int = 260) -> TransformerModel:
-    return build_model(
-        Transformer(vocab=vocab, layers=2, width=16, mixer=mixer, mlp=SwiGLU(hidden=32)), placement, 1
-    )
+    return build_model(Transformer(vocab=vocab, layers=2, width=16, mixer=mixer, mlp=SwiGLU(hidden=32)), placement, 1)
 
 
 def requests_of(count: int, tokenizer: Tokenizer) -> list[Request]:

@@ -8,7 +8,10 @@ from lmc.runtime.registry import BUILDERS
 from lmc.runtime.training import loop  # noqa: F401
 from lmc.spec.schema import REGISTRY, fields
 
-SPEC_ONLY = {"call", "reply", "split", "every", "scale", "table"}
+SPEC_ONLY = {
+    *("call", "reply", "split", "part", "table", "scale", "sample", "bias"),
+    *("every", "keep", "profile", "precision", "remat", "group", "loss", "adamw", "start"),
+}
 """Kinds that are parts of others and are read by their owner's builder."""
 
 

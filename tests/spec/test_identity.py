@@ -10,7 +10,8 @@ from attrs import evolve
 from lmc.spec.identity import canonical_json, identity
 from lmc.spec.mesh import Mesh
 from lmc.spec.model import Attention, GatedRecurrence, Rope, SwiGLU, Transformer
-from lmc.spec.train import AdamW, Cosine, Every, Train
+from lmc.spec.schedule import Cosine
+from lmc.spec.train import AdamW, Every, Train
 from lmc.spec.units import Steps
 
 MODEL = Transformer(

@@ -34,7 +34,8 @@ from lmc.spec.diagnostic import LmcError
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.probe import ActivationsProbe, GradientsProbe
 from lmc.spec.records import Execution, TrainRecord
-from lmc.spec.train import AdamW, Constant, Cosine, Every, Train
+from lmc.spec.schedule import Constant, Cosine
+from lmc.spec.train import AdamW, Every, Train
 from lmc.spec.units import Glob, Steps
 
 ROOT = Path(__file__).parent.parent.parent
@@ -176,8 +177,9 @@ from lmc.runtime.placement import Placement
 from lmc.runtime.training.loop import TrainJob, train
 from lmc.spec.data import Dialogues
 from lmc.spec.model import Attention, SwiGLU, Transformer
+from lmc.spec.schedule import Cosine
 from lmc.spec.tokenizer import ByteTokenizer
-from lmc.spec.train import AdamW, Cosine, Every, Train
+from lmc.spec.train import AdamW, Every, Train
 from lmc.spec.units import Glob, Steps
 
 folder, database, root = map(Path, sys.argv[1:4])

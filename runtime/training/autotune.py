@@ -1,0 +1,104 @@
+"""The micro-batch that is fastest here: measured once per machine and shape, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+
+from ...spec.codec import unstructure
+from ...spec.identity import canonical_json
+from ..data.batch import Batch
+from ..models.transformer import TransformerModel
+from .job import TrainJob
+from .loss import batch_loss
+from .machine import describe, now, remembered
+from .precision import computing, dtypes
+from .step import step_batches
+
+SECONDS = 2.0
+"""Time of all measurements together."""
+WORTH = 30.0
+"""Seconds of a run below which nothing is measured."""
+FEWEST_STEPS = 100
+"""Steps of a run below which not even one is timed."""
+GAIN = 1.05
+"""How much faster a micro-batch must be than those chosen by length."""
+
+
+@frozen
+class Choice:
+    """What was measured.
+
+    Attributes:
+        micro_batch: examples per forward pass; 0: chosen by length. gain: rate over that of micro-batches by length.
+        seconds: of a step by length.
+    """
+
+    micro_batch: int
+    gain: float
+    seconds: float
+
+
+def tuned(job: TrainJob, model: TransformerModel) -> int:
+    """Return the examples per forward pass of a training that starts here; 0: chosen by length.
+
+    Gradients are computed and dropped: the model is as before. Nothing is measured where the spec says it, or the
+    run is short.
+    """
+    if job.spec.micro_batch is not None:
+        return int(job.spec.micro_batch)
+    if job.spec.steps < FEWEST_STEPS:
+        return 0
+    by_length = step_batches(job.dataset, job.spec, 0, None)
+    found = Choice(**remembered(_key(job, by_length), lambda: _measure(job, model, by_length)))
+    if found.micro_batch == 0 or found.seconds * job.spec.steps < WORTH:
+        return 0
+    percent = 100 * (found.gain - 1)
+    job.warn(f"micro-batches of {found.micro_batch} examples: {percent:.0f} % faster on this machine than by length")
+    return found.micro_batch
+
+
+def _key(job: TrainJob, batches: Sequence[Batch]) -> str:
+    lengths = torch.cat([batch.layout.lengths for batch in batches]).double()
+    shape = [round(float(lengths.max()) / 16), round(float(lengths.mean()) / 16), job.spec.batch]
+    told = canonical_json([unstructure(job.model), unstructure(job.spec.precision), unstructure(job.spec.remat), shape])
+    digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    return f"micro-batch {digest}; {describe(job.placement.device)}"
+
+
+def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> dict[str, Any]:
+    _rate(job, model, by_length[-1:], 0.0)
+    rates = {0: _rate(job, model, by_length, SECONDS / 8)}
+    tokens = sum(int(batch.layout.lengths.sum()) for batch in by_length)
+    seconds = tokens / rates[0]
+    if seconds * job.spec.steps >= WORTH:
+        sizes = [size for size in (1 << power for power in range(15)) if size < job.spec.batch]
+        for size in [*sizes, job.spec.batch][-7:]:
+            batches = step_batches(job.dataset, job.spec, 0, size)
+            try:
+                rates[size] = _rate(job, model, batches, SECONDS / 8)
+            except torch.OutOfMemoryError:
+                break
+    best = max(rates, key=lambda size: rates[size])
+    chosen = best if rates[best] >= GAIN * rates[0] else 0
+    return {"micro_batch": chosen, "gain": rates[chosen] / rates[0], "seconds": seconds}
+
+
+def _rate(job: TrainJob, model: TransformerModel, batches: Sequence[Batch], seconds: float) -> float:
+    """Return tokens per second of forward and backward passes, those of middle length first."""
+    device, tokens = job.placement.device, 0
+    middle = len(batches) / 2
+    began = now(device)
+    with computing(model, dtypes(job.spec.precision, job.placement)) as total:
+        for _, batch in sorted(enumerate(batches), key=lambda pair: abs(pair[0] - middle)):
+            batch_loss(model, batch.to(job.placement), job.spec.loss).backward()  # type: ignore[no-untyped-call]
+            total.add()
+            tokens += int(batch.layout.lengths.sum())
+            if now(device) - began > seconds:
+                break
+    model.zero_grad(set_to_none=True)
+    return tokens / max(1e-9, now(device) - began)

@@ -1,0 +1,150 @@
+"""One optimiser step, and what becomes of one whose loss or gradient is not finite."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from attrs import Factory, define
+from torch import Tensor
+
+from ...spec.diagnostic import Diagnostic, LmcError
+from ...spec.records import Execution
+from ...spec.train import Train
+from ..data.batch import Batch, collate
+from ..data.dataset import Dataset
+from ..data.order import draws, mix
+from ..data.prefetch import Prefetch
+from ..models.transformer import TransformerModel
+from . import ema
+from .clock import StepClock
+from .job import Progress, TrainJob
+from .loss import batch_loss
+from .meter import Meter, work_of
+from .optimizer import set_learning_rate, update
+from .precision import Dtypes, computing, gradient_norm
+from .schedule import learning_rate
+
+UNSETTLED = 16
+"""Steps on a GPU whose losses may wait there before they are read."""
+SKIPPED_IN_A_ROW = 100
+"""Steps without an update after which `non_finite = "skip"` is given up."""
+
+
+@define
+class Verdicts:
+    """Losses and norms that have not been read from the device yet, and what reading them decides.
+
+    Attributes:
+        waiting: per step: its number, loss and gradient norm, scalars on the device.
+        norm: gradient norm of the last finite step.
+    """
+
+    spec: Train
+    progress: Progress
+    waiting: list[tuple[int, Tensor, Tensor]] = Factory(list)
+    norm: float = math.nan
+    in_a_row: int = 0
+
+    def settle(self) -> None:
+        """Read what waits. Raises LmcError (LM0901) for a step that is not finite, unless the spec skips it."""
+        if not self.waiting:
+            return
+        values = torch.stack([value.double() for _, *pair in self.waiting for value in pair]).tolist()
+        steps = [step for step, _, _ in self.waiting]
+        self.waiting.clear()
+        for step, loss, norm in zip(steps, values[::2], values[1::2], strict=True):
+            if math.isfinite(loss) and math.isfinite(norm):
+                self.progress.loss, self.norm, self.in_a_row = loss, norm, 0
+                continue
+            self.in_a_row += 1
+            self.progress.skipped += 1
+            if self.spec.non_finite == "stop" or self.in_a_row >= SKIPPED_IN_A_ROW:
+                raise not_finite(self.spec, step, loss, norm)
+
+
+@define
+class Stepper:
+    """Does steps: micro-batches forward and backward, clipping, update.
+
+    Attributes:
+        mean: the running mean of the weights, or None without.
+        ahead: micro-batches of the next steps in order, made ahead of their use; None: made when they are needed.
+    """
+
+    job: TrainJob
+    execution: Execution
+    model: TransformerModel
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    kinds: Dtypes
+    clock: StepClock
+    meter: Meter
+    mean: ema.Mean | None = None
+    ahead: Prefetch[list[Batch]] | None = None
+    verdicts: Verdicts = Factory(lambda self: Verdicts(self.job.spec, self.progress), takes_self=True)
+
+    def batches(self, done: int) -> list[Batch]:
+        """Return the micro-batches of the step after `done` steps."""
+        return step_batches(self.job.dataset, self.job.spec, done, self.execution.micro_batch or None)
+
+    def step(self) -> float:
+        """Do one optimiser step and return its learning rate. Raises LmcError (LM0901) as `Verdicts.settle` does."""
+        spec, step = self.job.spec, self.progress.step + 1
+        self.clock.begin(step)
+        batches = self.batches(self.progress.step) if self.ahead is None else next(self.ahead)
+        self.clock.mark("data")
+        loss = self._gradients(batches, step)
+        norm = gradient_norm(self.model)
+        self.verdicts.waiting.append((step, loss, norm))
+        if self.job.placement.device.type == "cpu" or len(self.verdicts.waiting) >= UNSETTLED:
+            self.verdicts.settle()
+        rate = learning_rate(spec.schedule, spec.optim.lr, step, int(spec.steps))
+        set_learning_rate(self.optimizer, rate)
+        update(self.optimizer, loss.isfinite() & norm.isfinite(), norm, spec.optim.clip)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.mean is not None and spec.ema is not None:
+            ema.update(self.mean, self.model, spec.ema, step)
+        self.clock.mark("optimizer")
+        self._count(batches, step)
+        return rate
+
+    def _gradients(self, batches: list[Batch], step: int) -> Tensor:
+        """Leave the gradients of the step in the parameters and return its loss, a scalar on the device."""
+        placement, seed = self.job.placement, self.job.spec.seed
+        loss = torch.zeros((), dtype=placement.dtype, device=placement.device)
+        with computing(self.model, self.kinds) as total:
+            for number, batch in enumerate(batches):
+                torch.manual_seed(mix(mix(seed) ^ mix(step << 16 | number)) >> 1)
+                placed = batch.to(placement)
+                self.clock.mark("data")
+                part = batch_loss(self.model, placed, self.job.spec.loss)
+                self.clock.mark("forward")
+                part.backward()  # type: ignore[no-untyped-call]
+                total.add()
+                loss += part.detach()
+                self.clock.mark("backward")
+        return loss
+
+    def _count(self, batches: list[Batch], step: int) -> None:
+        work = work_of(self.model.spec, batches)
+        self.progress.step = step
+        self.progress.tokens += work.tokens
+        self.progress.loss_tokens += work.loss_tokens
+        self.meter.flops += work.flops
+
+
+def step_batches(dataset: Dataset, spec: Train, done: int, micro_batch: int | None) -> list[Batch]:
+    """Return the micro-batches of the step after `done` steps; the run's seed keys the order with the data's."""
+    seed = mix(mix(dataset.seed) ^ mix(spec.seed + 1))
+    chosen = draws(dataset.order, seed, done * spec.batch, spec.batch, dataset.size("train"))
+    return collate([dataset.example("train", draw) for draw in chosen], micro_batch)
+
+
+def not_finite(spec: Train, step: int, loss: float, norm: float) -> LmcError:
+    """Return the error of a step whose loss or gradient norm is not finite, with its examples."""
+    first = (step - 1) * spec.batch
+    message = f"loss {loss} and gradient norm {norm} at step {step}, examples {first:,} to {first + spec.batch - 1:,}"
+    if spec.non_finite == "skip":
+        message += f"; the {SKIPPED_IN_A_ROW} steps up to it had no update"
+    return LmcError(Diagnostic("LM0901", message, None, help="lower `optim.lr`, or set `optim.clip`"))

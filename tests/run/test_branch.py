@@ -1,0 +1,82 @@
+"""A training that starts from a kept checkpoint of another."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmc.compiler.cli import main
+from lmc.compiler.pipeline import compile_spec
+from lmc.runtime import load
+from lmc.runtime.finished import open_run
+from lmc.runtime.training.resume import load_model
+
+SPEC = """
+edition = 1
+tokenizer bytes : byte {}
+data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 16 }
+model small : transformer { tokenizer = bytes, layers = 1, width = 16, mixer : attention { heads = 2 } }
+train long {
+  model = small, data = book
+  steps = 20, batch = 4
+  optim : adamw { lr = 1e-2 }
+  every { checkpoint = 5 }
+}
+train cooldown : long { steps = 1, init : checkpoint { run = long, step = 10 }, optim.lr = 1e-12 }
+train further : long { steps = 5, init : checkpoint { run = long, optimizer = true } }
+eval held_out : loss { run = further }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "book.txt").write_text("It was a dark and stormy night. " * 60, encoding="utf-8")
+    (tmp_path / "branch.lmspec").write_text(SPEC, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_branches_start_from_what_was_kept(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "branch.lmspec", "cooldown", "further", "--device", "cpu"]) == 0
+    capfd.readouterr()
+    long = open_run(Path("runs"), "long", "cpu")
+    at_ten = load_model(long.folder, long.run.architecture(long.session), long.session.placement, 10)
+    for (name, kept), value in zip(
+        at_ten.named_parameters(), load("cooldown", device="cpu").model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(kept, value, rtol=0, atol=1e-9, msg=name)
+    last = load("long", device="cpu").model
+    gone_on = load("further", device="cpu").model
+    moved = [float((a - b).detach().abs().max()) for a, b in zip(last.parameters(), gone_on.parameters(), strict=True)]
+    assert 0 < max(moved) < 0.2
+
+
+def test_what_it_starts_from_is_part_of_what_a_run_is(folder: Path) -> None:
+    def ids(text: str) -> dict[str, str]:
+        (folder / "other.lmspec").write_text(text, encoding="utf-8")
+        plan = compile_spec(folder / "other.lmspec").plan
+        assert plan is not None
+        return {point.name: point.run for point in plan.points}
+
+    first, later = ids(SPEC), ids(SPEC.replace("step = 10", "step = 5"))
+    assert first["long"] == later["long"]
+    assert first["cooldown"] != later["cooldown"]
+    other = ids(SPEC.replace("lr = 1e-2", "lr = 2e-2"))
+    assert other["cooldown"] != first["cooldown"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("step = 10", "step = 7", "keeps no checkpoint of step 7"),
+        ("step = 10", "step = 25", "keeps no checkpoint of step 25"),
+        ("optim.lr = 1e-12", "model.width = 32", "differs from that of the run it starts from in width"),
+        ("optimizer = true }", "optimizer = true }, optim : sgd { lr = 0.1 }", "another kind of optimiser"),
+        ("run = long, step = 10", "run = cooldown", "train `cooldown` starts from itself"),
+        ("checkpoint = 5 }", "checkpoint = 5 }, init : checkpoint { run = further }", "starts from itself"),
+    ],
+)
+def test_what_cannot_be_started_from_is_told_by_the_compiler(old: str, new: str, message: str, folder: Path) -> None:
+    (folder / "wrong.lmspec").write_text(SPEC.replace(old, new), encoding="utf-8")
+    found, *_ = compile_spec(folder / "wrong.lmspec").diagnostics.items
+    assert message in found.message

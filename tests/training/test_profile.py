@@ -1,0 +1,124 @@
+"""The profile: what it says adds up, and looking costs no bit."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from attrs import evolve
+from support.training import MODEL, TRAIN, Sentences, job_in, losses, same, weights
+
+from lmc.compiler.cli import main
+from lmc.runtime.events import Event
+from lmc.runtime.progress import describe
+from lmc.runtime.training import clock, machine
+from lmc.runtime.training.loop import step_batches, train
+from lmc.runtime.training.meter import work_of
+from lmc.runtime.training.profile_report import report
+from lmc.spec.diagnostic import LmcError
+from lmc.spec.records import TrainRecord
+from lmc.spec.train import Every, Profile
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_profile_and_a_trace_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = job_in(tmp_path / "plain")
+    train(plain)
+    monkeypatch.setattr(clock, "INTERVAL", 2)
+    monkeypatch.setattr(clock, "FIRST", 0)
+    seen = job_in(tmp_path / "seen", profile=Profile(steps=(3, 7)))
+    train(seen)
+    assert losses(plain.folder) == losses(seen.folder)
+    assert same(weights(plain.folder), weights(seen.folder))
+    assert not (plain.folder / "traces").exists()
+    assert sorted(path.name for path in (seen.folder / "traces").iterdir()) == ["step-3.json", "step-7.json"]
+    events = json.loads((seen.folder / "traces" / "step-3.json").read_text())["traceEvents"]
+    assert any(event.get("name") == "aten::mm" for event in events)
+    assert [line["step"] for line in lines(seen.folder / "profile.jsonl")] == [2, 4, 6, 8, 10, 12]
+
+
+def test_parts_are_within_the_step(tmp_path: Path) -> None:
+    job = job_in(tmp_path / "run", steps=120, every=Every(log=10, checkpoint=30))
+    train(job)
+    first, second = lines(job.folder / "profile.jsonl")
+    assert (first["step"], first["steps"], second["step"], second["steps"]) == (10, 10, 110, 100)
+    assert second["checkpoint"] > 0
+    for line in (first, second):
+        parts = [line[part] for part in ("data", "forward", "backward", "optimizer")]
+        assert all(part > 0 for part in parts)
+        assert line["memory"] > 2**20
+        assert sum(parts) < 20 * line["seconds"]
+    text = report(job.folder)
+    assert "backward" in text
+    assert "mean of 110 steps; 2 steps were timed by part" in text
+    shares = [float(row.split("%")[0].split()[-1]) for row in text.splitlines()[1:8]]
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+
+
+def test_a_run_that_is_too_short_has_no_profile(tmp_path: Path) -> None:
+    job = job_in(tmp_path / "run", steps=3)
+    train(job)
+    with pytest.raises(LmcError, match="has no profile") as caught:
+        report(job.folder)
+    assert caught.value.diagnostic.code == "LM0809"
+
+
+def test_the_work_of_a_step_is_counted_by_hand() -> None:
+    batches = step_batches(Sentences(), TRAIN, 0, 2)
+    lengths = [int(n) for batch in batches for n in batch.layout.lengths]
+    trained = sum(len(batch.targets) for batch in batches)
+    matmul = 3 * (4 * 16 * 16 + 3 * 16 * 48)
+    work = work_of(MODEL, batches)
+    assert (work.tokens, work.loss_tokens) == (sum(lengths), trained)
+    attention = sum(6 * 3 * n * 16 * n for n in lengths)
+    assert work.flops == 6 * matmul * sum(lengths) + 6 * 31 * 16 * trained + attention
+
+
+def test_records_tell_rate_utilisation_and_memory(tmp_path: Path) -> None:
+    seen: list[TrainRecord] = []
+    train(evolve(job_in(tmp_path / "run"), report=seen.append))
+    limit = machine.matmul_limit(torch.device("cpu"), torch.float32)
+    for number, (before, after) in enumerate(pairwise(seen), 1):
+        flops = work_of(MODEL, step_batches(Sentences(), TRAIN, number, None)).flops
+        assert after.mfu == pytest.approx(flops / (after.seconds - before.seconds) / limit, rel=1e-6)
+        assert 0 < after.mfu < 1
+        assert after.memory > 2**20
+
+
+def test_the_limit_of_the_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    limit = machine.matmul_limit(cpu, torch.float32)
+    assert limit > 1e8
+    assert list(json.loads((tmp_path / "cache" / "lmc" / "machine.json").read_text()).values()) == [limit]
+    monkeypatch.setattr(machine, "_measure", lambda device, dtype: 0.0)
+    assert machine.matmul_limit(cpu, torch.float32) == limit
+    (tmp_path / "cache" / "lmc" / "machine.json").write_text("{ torn")
+    assert machine.matmul_limit(cpu, torch.float32) == 0.0
+
+
+def test_a_cache_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    assert train(job_in(tmp_path / "run", steps=2)).step == 2
+
+
+def test_the_command_names_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "nobody", "--store", str(tmp_path)]) == 1
+    assert "no run is called `nobody`" in capsys.readouterr().err + capsys.readouterr().out
+
+
+def test_progress_tells_loss_rate_utilisation_and_time_left() -> None:
+    data = {"step": 1000, "steps": 5000, "loss": 2.5, "tokens_per_second": 54321.0, "mfu": 0.314, "seconds_left": 150.0}
+    text = describe(Event("step", "i", "train base", "base", data))
+    assert text == "step 1,000/5,000  loss 2.5000  54,321 tokens/s  MFU 31.4 %  2 min left"
+    unknown = {**data, "mfu": None, "seconds_left": None}
+    text = describe(Event("step", "i", "train base", "base", unknown))
+    assert text == "step 1,000/5,000  loss 2.5000  54,321 tokens/s"
