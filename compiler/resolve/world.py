@@ -19,12 +19,13 @@ from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.identity import identity
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
-from .cells import AxisStatement, Cell, Crossing, Scope, Setting, Writer, is_map, new_cell, takes_value
+from .cells import AxisStatement, Cell, Crossing, Scope, Setting, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .memo import Memo
 from .problems import POISON, Problem, problem
 from .values import DeclRef, PartRef, convert, shown
+from .writer import Writer
 
 
 @frozen(eq=False)

@@ -59,10 +59,9 @@ class TrainerNode(StoredComponent[TransformerModel]):
     def write_graph(self, session: Session, folder: NodeFolder) -> None:
         """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
         plan = session.plan
-        spoken = getattr(self.data.spec, "protocols", ())
-        automata = [
-            i for i, n in plan.nodes.items() if isinstance(n.spec, Automaton) and n.spec.protocols == spoken != ()
-        ]
+        parts = (self.data, *getattr(self.data, "read", ()))
+        spoken = {part.spec.protocols for part in parts if getattr(part.spec, "protocols", ())}
+        automata = [i for i, n in plan.nodes.items() if isinstance(n.spec, Automaton) and n.spec.protocols in spoken]
         nodes = {i: plan.nodes[i] for i in closure(plan.nodes, [self.node.id, *automata])}
         lines = plan_lines(Plan(plan.header, nodes, (), ()))
         write_whole(folder.path / "graph.jsonl", "".join(line + "\n" for line in lines))

@@ -126,7 +126,7 @@ class Engine:
         try:
             loop = Loop(self, accepted, decoder, listening, keep)
             if share and self.tree is not None:
-                loop.share([request.prompt for _, request in accepted])
+                loop.prefill.share([request.prompt for _, request in accepted])
             yield from loop.happenings()
         finally:
             self.decoder = decoder

@@ -23,21 +23,15 @@ import torch
 
 from ..models.decode import Decoder
 from ..models.graphed import GraphedDecoder
-from ..models.layout import SequenceLayout
 from .calls import Calls
 from .lanes import Lane, cut_at, own_text_start
-from .prefix_tree import branches
+from .prefill import Prefill
 from .requests import Finished, Happening, Moment, Request, Said, Stop
 from .rows import Bell, Rows
 from .stops import StopStrings, cut
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-PACK_TOKENS = 2048
-"""Tokens of one prefill pass: more gains nothing on a CPU and costs memory."""
-TURN_TOKENS = 8192
-"""Tokens that are prefilled before lanes that can go on do."""
 
 
 class Loop:
@@ -75,7 +69,7 @@ class Loop:
         self.rows.automaton = engine.automaton
         if engine.automaton is not None:
             self.rows.states = engine.automaton.initial(cache.rows)
-        self.calls = Calls(self)
+        self.calls, self.prefill = Calls(self), Prefill(self)
         self.unsettled = True
 
     def happenings(self) -> Iterator[Happening]:
@@ -85,7 +79,7 @@ class Loop:
                 self.unsettled = False
                 self._admit()
                 self._collect()
-                self._prefill()
+                self.prefill.run()
                 self.unsettled |= any(lane and (lane.parked or lane.pending) for lane in self.lanes)
             if self.rows.going.any():
                 self._decode()
@@ -98,43 +92,6 @@ class Loop:
         """Add to a lane's events."""
         lane.events.append(Moment(kind, len(lane.tokens), time.monotonic() - self.began, protocol))  # type: ignore[arg-type]
 
-    def share(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Compute and keep the beginnings that prompts share, each once, so that none is computed with its row."""
-        tree = self.engine.tree
-        assert tree is not None
-        waiting = branches(prompts)
-        while waiting:
-            wave: list[tuple[int, ...]] = []
-            later: list[tuple[int, ...]] = []
-            for prefix in waiting:
-                full = len(wave) == len(self.lanes)
-                (later if full or any(prefix[: len(p)] == p for p in wave) else wave).append(prefix)
-            for row, prefix in enumerate(wave):
-                self.lanes[row] = self._placed(row, -1, Request(prefix))
-            while any(lane and lane.pending for lane in self.lanes):
-                self._prefill()
-            for row, prefix in enumerate(wave):
-                tree.insert(prefix, self.rows.cache, row, self.rows.logits[row])
-                self.lanes[row] = None
-                self.rows.leave(row)
-            waiting = later
-
-    def _placed(self, row: int, number: int, request: Request) -> Lane:
-        """Give a row to a request, with as much of its prompt as the prefix tree holds."""
-        prompt, rows, held = list(request.prompt), self.rows, 0
-        rows.cache.reset(row)
-        lane = Lane(number, request, self.engine.limit(request), prompt, 0, prompt.copy(), len(prompt), len(prompt))
-        if self.engine.tree is not None:
-            match = self.engine.tree.match(request.prompt)
-            if match.length == len(prompt) and match.logits is None:
-                match = self.engine.tree.match(request.prompt[:-1])
-            held = match.length
-            match.copy_to(rows.cache, row)
-            if held == len(prompt) and match.logits is not None:
-                rows.logits[row] = match.logits
-        lane.cached, lane.pending = held, prompt[held:]
-        return lane
-
     def _admit(self) -> None:
         for row, lane in enumerate(self.lanes):
             if lane is None and self.queue:
@@ -144,7 +101,7 @@ class Loop:
         self.rows.used = max((row + 1 for row, lane in enumerate(self.lanes) if lane is not None), default=0)
 
     def _start(self, row: int, number: int, request: Request) -> None:
-        lane = self.lanes[row] = self._placed(row, number, request)
+        lane = self.lanes[row] = self.prefill.place(row, number, request)
         rows = self.rows
         rows.limits[row] = lane.limit
         rows.samplers.put(row, request.sampling, request.prompt)
@@ -154,7 +111,7 @@ class Loop:
             rows.automaton.start(rows.states, row, self.calls.num_bytes(lane.tokens))
         self.note(lane, "start")
         if not lane.pending:
-            self._ready(row, lane)
+            self.ready(row, lane)
 
     def _close_ranks(self) -> None:
         """Move the last lanes into free rows before them, so that steps compute no more rows than there are lanes."""
@@ -178,37 +135,7 @@ class Loop:
         for future in finished:
             self.calls.inject(parked[future], future.result())
 
-    def _prefill(self) -> None:
-        """Send pending tokens of all lanes that are not parked through the model."""
-        sent = 0
-        while sent < TURN_TOKENS or not self.rows.going.any():
-            waiting = [(row, lane) for row, lane in enumerate(self.lanes) if lane and lane.pending and not lane.parked]
-            if not waiting:
-                return
-            sent += self._pass(_packed(waiting))
-
-    def _pass(self, chosen: Sequence[int]) -> int:
-        """Send pending tokens of some lanes, side by side, through the model; return how many."""
-        rows, model = self.rows, self.engine.model
-        lanes = [lane for row in chosen if (lane := self.lanes[row]) is not None]
-        chunks = [lane.pending[:PACK_TOKENS] for lane in lanes]
-        device = rows.logits.device
-        counts = [len(chunk) for chunk in chunks]
-        tokens = torch.tensor([[token for chunk in chunks for token in chunk]], device=device)
-        where = torch.tensor(chosen, device=device)
-        layout = SequenceLayout.packed_chunk(counts, [lane.cached for lane in lanes], device)
-        hidden = model.hidden(tokens, layout, rows.cache.select(where))
-        ends = layout.lengths.cumsum(0) - 1
-        rows.logits[where] = model.head(hidden[0].index_select(0, ends))
-        for row, lane, count in zip(chosen, lanes, counts, strict=True):
-            lane.cached += count
-            lane.pending = lane.pending[count:]
-            if not lane.pending:
-                self._ready(row, lane)
-        self.engine.stats.prefilled += sum(counts)
-        return sum(counts)
-
-    def _ready(self, row: int, lane: Lane) -> None:
+    def ready(self, row: int, lane: Lane) -> None:
         """Let a lane whose tokens are all in the cache draw its next."""
         prompt = lane.request.prompt
         if len(lane.tokens) == len(prompt):
@@ -348,16 +275,3 @@ class Loop:
         if lane.told < end:
             self.heard.append(Said(lane.number, tuple(lane.tokens[lane.told : end])))
             lane.told = end
-
-
-def _packed(waiting: Sequence[tuple[int, Lane]]) -> list[int]:
-    """Return the rows whose pending tokens go through the model together: prompts or what follows, of like length."""
-    ordered = sorted(waiting, key=lambda item: (item[1].cached > 0, len(item[1].pending)))
-    chosen: list[int] = []
-    slots, fresh = 0, ordered[0][1].cached == 0
-    for row, lane in ordered:
-        slots += len(lane.pending)
-        if chosen and (slots > PACK_TOKENS or (lane.cached == 0) != fresh):
-            break
-        chosen.append(row)
-    return chosen

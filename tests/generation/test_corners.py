@@ -8,7 +8,7 @@ from attrs import evolve
 from support.generation import CALCULATOR, bpe, changed, said, scripted, toolkit_for
 from torch import Tensor
 
-from lmc.runtime.generation import loop, rows
+from lmc.runtime.generation import loop, prefill, rows
 from lmc.runtime.generation.engine import Engine
 from lmc.runtime.generation.prefix_tree import PrefixTree
 from lmc.runtime.generation.requests import Finished, Request, Said
@@ -104,8 +104,8 @@ def test_prompts_longer_than_a_turn_are_shared_whole(exact: Placement, tokenizer
     requests = [Request((*prefix, 97 + ending), 3) for prefix in shared for ending in (0, 1)]
     want = Engine(model, tokenizer).run(requests)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "TURN_TOKENS", 30)
-        patch.setattr(loop, "PACK_TOKENS", 16)
+        patch.setattr(prefill, "TURN_TOKENS", 30)
+        patch.setattr(prefill, "PACK_TOKENS", 16)
         engine = Engine(model, tokenizer, tree=PrefixTree())
         assert engine.run(requests, share=True) == want
     prompts = [request.prompt for request in requests]

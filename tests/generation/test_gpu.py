@@ -74,7 +74,7 @@ def test_a_step_waits_for_nothing(tokenizer: Tokenizer) -> None:
         decoder = GraphedDecoder(Decoder(engine.weights, model.new_cache(8, 128)), print)
         loop = Loop(engine, requests, decoder, listening=False, keep=False)
         loop._admit()
-        loop._prefill()
+        loop.prefill.run()
         for _ in range(4):
             loop._decode()
         torch.cuda.set_sync_debug_mode("error")

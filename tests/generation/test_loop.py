@@ -11,7 +11,7 @@ from attrs import evolve
 from support.generation import CALCULATOR, bpe, changed, said, scripted, source_of, toolkit_for
 from support.protocols import compiled
 
-from lmc.runtime.generation import loop
+from lmc.runtime.generation import prefill
 from lmc.runtime.generation.engine import Engine, Stats
 from lmc.runtime.generation.prefix_tree import PrefixTree
 from lmc.runtime.generation.requests import Called, Finished, Replied, Request, Said, Transcript
@@ -92,8 +92,8 @@ def test_rows_that_start_call_wait_and_end_at_different_times(
     for lanes, seconds in ((1, 0.0), (3, 0.002), (7, 0.004), (64, 0.002)):
         together = Engine(model, tokenizer, kit(tokenizer, Slow(seconds)), lanes).run(requests)
         assert list(map(plain, together)) == list(map(plain, alone))
-    monkeypatch.setattr(loop, "PACK_TOKENS", 5)
-    monkeypatch.setattr(loop, "TURN_TOKENS", 7)
+    monkeypatch.setattr(prefill, "PACK_TOKENS", 5)
+    monkeypatch.setattr(prefill, "TURN_TOKENS", 7)
     chunked = Engine(model, tokenizer, kit(tokenizer, Slow(0.002)), 6).run(requests)
     assert list(map(plain, chunked)) == list(map(plain, alone))
 
