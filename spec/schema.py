@@ -43,7 +43,7 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
 """Variants that the language names and this version cannot run yet."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"stage", "stop", "limits", "secrets", "epochs"}),
+    "train": frozenset({"stage", "limits", "secrets", "epochs"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),

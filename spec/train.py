@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 from attrs.validators import and_, ge, gt, lt, optional
 
+from .expr import Expr
 from .optim import SGD, AdamW, Muon
 from .schedule import Constant, Schedule
 from .schema import option, variant
@@ -103,6 +104,18 @@ class Profile:
     )
 
 
+@variant("stop")
+@frozen(kw_only=True)
+class Stop:
+    """When a training ends before its last step."""
+
+    when: Expr | None = option(
+        "Condition over metrics of the run's evaluations, asked when one has been made: `val.loss < 1.2`; "
+        "`since_best(val.loss) >= 5` counts evaluations since the best one. None: never.",
+        default=None,
+    )
+
+
 @variant("start", "checkpoint")
 @frozen(kw_only=True)
 class InitCheckpoint:
@@ -147,6 +160,8 @@ class Train:
         validator=optional(and_(gt(0.0), lt(1.0))),
     )
     schedule: Schedule = option("Learning rate over the steps.", default=Constant())
+    stop: Stop = option("When it ends early.", default=Stop())
+    watched: tuple[str, ...] = option("What the evaluations in `stop` are, and how often.", default=(), hidden=True)
     precision: Precision = option("Dtypes.", default=Precision())
     non_finite: Literal["stop", "skip"] = option(
         "At a loss or gradient that is not finite: stop the run, or leave that step's update out.", default="stop"

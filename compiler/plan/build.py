@@ -22,6 +22,7 @@ from ..syntax import tree
 from .marks import check_marks
 from .plots import is_column, plan_plot, plot_names
 from .protocols import automaton_node, check_unspoken
+from .stopping import check_stop
 
 
 @define(eq=False)
@@ -171,6 +172,9 @@ class PlanBuilder:
             evals[decl.name] = self._attach(world, decl, run)
         for decl in self.attached(base, "probe"):
             probes[decl.name] = self._attach(world, decl, run)
+        when = self.nodes[run].spec.stop.when
+        if when is not None:
+            check_stop(self, root, when, evals)
         values = {**axes, **self._values(world, grid)}
         return Point(grid, name or base.name, axes, run, evals, probes, values)
 

@@ -60,7 +60,7 @@ def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, o
         head, _, metric = name.partition(".")
         eval_ = builder.program.main.names.get(head)
         if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
-            known = _metrics(builder, builder.null.instance(eval_).cls)
+            known = metrics_of(builder, builder.null.instance(eval_).cls)
             if metric not in known:
                 near = difflib.get_close_matches(metric, known, 1)
                 help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
@@ -69,7 +69,7 @@ def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, o
         _check_aggregates(builder, cell, spec)
 
 
-def _metrics(builder: PlanBuilder, cls: Any) -> tuple[str, ...]:
+def metrics_of(builder: PlanBuilder, cls: Any) -> tuple[str, ...]:
     """Return the metrics of an evaluation; answers through several protocols tell the calls of each."""
     protocols = [decl.name for module in builder.program.modules for decl in module.decls if decl.kind == "protocol"]
     told = protocols if cls is AnswersEval and len(protocols) > 1 else []

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from attrs import define, evolve, field, frozen
 
 from ...spec.diagnostic import Diagnostics, Edit
+from ...spec.expr import Expr
 from ...spec.identity import identity
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
@@ -270,11 +271,25 @@ class World:
                     learned.append(spec.call.handover)
             spoken = values["protocols"] if values["replies"] == "tools" else ()
             return {"replies_learned": tuple(learned), "spoken": spoken}
-        if cell.kind == "train" and values["init"] is not None:
-            return {"origin": values["init"].run}
+        if cell.kind == "train":
+            origin = None if values["init"] is None else values["init"].run
+            return {"origin": origin, "watched": self._watched(values["stop"].when, values["every"])}
         if cell.kind == "data" and "parts" in values:
             return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
         return {}
+
+    def _watched(self, when: Expr | None, every: Any) -> tuple[str, ...]:
+        """Return what the evaluations in a stopping condition are, but for the run, and how often they are made."""
+        found = []
+        for head in dict.fromkeys(name.split(".")[0] for name in (when.names() if when else ())):
+            decl = self.program.main.names.get(head)
+            if not isinstance(decl, Decl) or decl.kind != "eval" or decl.poisoned:
+                continue
+            cell = self.instance(decl)
+            values = {name: read(self, cell, name) for name, read in readers(cell.cls) if name != "run"}
+            what = identity(cell.cls(run="", **values), self.neutral(cell))
+            found.append(f"{what}/{values['every'] or every.eval}")
+        return tuple(found)
 
     def reached(self) -> list[Cell]:
         """Return the cells of blocks in the order in which they were met."""

@@ -31,7 +31,7 @@ class EvaluatorNode(StoredComponent[Scores]):
 
     def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
         """Evaluate the last checkpoint."""
-        step = int(self.run.spec.steps)
+        step = int(session.folder(self.run.node.id).summary["step"])
         result = self.score(session, session.product(self.run), folder)
         self.record(folder, step, result)
         folder.write_lines("rows.jsonl", result.rows)
@@ -52,14 +52,22 @@ class EvaluatorNode(StoredComponent[Scores]):
         return evaluate(self.spec, model, context)
 
     def record(self, folder: NodeFolder, step: int, result: EvalResult) -> None:
-        """Append the scores of one step."""
+        """Append the scores of one step, unless they are there: of a run that ended with this evaluation."""
+        if any(line["step"] == step for line in folder.lines("scores.jsonl")):
+            return
         folder.append("scores.jsonl", asdict(Scores(name=self.node.name, step=step, metrics=result.metrics)))
 
     def interval(self) -> int | None:
         """Return the steps between evaluations during training, or None for only at the end."""
         if self.spec.every is not None:
             return int(self.spec.every)
-        return int(self.run.spec.every.eval) if isinstance(self.spec, LossEval) else None
+        return int(self.run.spec.every.eval) if isinstance(self.spec, LossEval) or self.decides else None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the run may end because of this evaluation."""
+        when = self.run.spec.stop.when
+        return when is not None and any(name.split(".")[0] == self.node.name for name in when.names())
 
     def observer(self, session: Session) -> EvalObserver:
         """Return the observer that evaluates during training."""

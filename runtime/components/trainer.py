@@ -24,6 +24,7 @@ from ..training.job import Origin, TrainJob
 from ..training.loop import load_model, train
 from ..training.observer import Observer
 from ..training.saver import signed
+from ..training.stopping import ends
 from .base import StoredComponent
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
 from .tokenizers import with_vocabulary
@@ -53,8 +54,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
         params = self.architecture(session).num_params()
         session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
         self.write_graph(session, folder)
-        observers = [observer_of(session, i) for i in session.observers.get(self.node.id, ())]
-        return self.run(session, folder, dataset, observers)
+        looking = dict.fromkeys((*session.observers.get(self.node.id, ()), *self.deciders(session)))
+        return self.run(session, folder, dataset, [observer_of(session, i) for i in looking])
 
     def write_graph(self, session: Session, folder: NodeFolder) -> None:
         """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
@@ -96,6 +97,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             keep=folder.set_execution,
             start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
+            ends=self.ends(session),
             report=report,
             warn=lambda text: session.say("note", self.node.id, text=text),
             score=self.score(session),
@@ -110,6 +112,26 @@ class TrainerNode(StoredComponent[TransformerModel]):
         start = self.spec.init
         folder = session.folder(self.origin.node.id).path
         return Origin(folder, int(self.origin.spec.steps if start.step is None else start.step), start.optimizer)
+
+    def deciders(self, session: Session) -> list[str]:
+        """Return the evaluations that the run may end because of."""
+        heads = {name.split(".")[0] for name in (self.spec.stop.when.names() if self.spec.stop.when else ())}
+        nodes = session.plan.nodes.items()
+        return [i for i, n in nodes if n.name in heads and getattr(n.spec, "run", None) == self.node.id]
+
+    def ends(self, session: Session) -> Callable[[int], bool]:
+        """Return what tells, after a step, whether the run ends."""
+        when = self.spec.stop.when
+        if when is None:
+            return lambda step: False
+        deciders: list[Any] = [session.components[i] for i in self.deciders(session)]
+        folders = {decider.node.name: session.folder(decider.node.id) for decider in deciders}
+        intervals = {decider.interval() for decider in deciders}
+
+        def scores(name: str) -> list[tuple[int, dict[str, float]]]:
+            return [(line["step"], line["metrics"]) for line in folders[name].lines("scores.jsonl")]
+
+        return lambda step: not all(step % interval for interval in intervals) and ends(when, scores, step)
 
     def score(self, session: Session) -> Callable[[int], float | None]:
         """Return what reads, after a step, the metric that `keep.best` names; smaller is better."""

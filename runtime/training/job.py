@@ -59,6 +59,7 @@ class TrainJob:
         origin: what it begins with instead of drawn weights.
         start: given the model of drawn weights before the first step, but not where the training resumes.
         stop: asked after every step. report: receives records. warn: receives sentences.
+        ends: whether the training ends after a step, asked once observers have looked.
         score: value of the metric that `keep.best` names after a step, smaller being better; None where it was not
             evaluated.
     """
@@ -76,6 +77,7 @@ class TrainJob:
     stop: Callable[[], bool] = lambda: False
     report: Callable[[TrainRecord], None] = lambda record: None
     warn: Callable[[str], None] = lambda text: None
+    ends: Callable[[int], bool] = lambda step: False
     score: Callable[[int], float | None] = lambda step: None
 
 

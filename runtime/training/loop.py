@@ -107,7 +107,9 @@ class Loop:
         watch = Watch(list(job.observers), job.warn)
         self.saved = time.monotonic()
         self.stepper.clock.start(progress.step + 1)
-        while progress.step < last:
+        # A run that ended early and was killed before it was done must not go on.
+        ended = progress.step > 0 and job.ends(progress.step)
+        while progress.step < last and not ended:
             step = progress.step + 1
             self.saver.check()
             with self._timed("observers"):
@@ -116,15 +118,16 @@ class Loop:
                 rate = self.stepper.step()
             with self._timed("observers"), self._averaged(watch):
                 watch.after(step, self.stepper.model)
-            if step % job.spec.every.log == 0 or step == last:
+            ended = job.ends(step)
+            if step % job.spec.every.log == 0 or step == last or ended:
                 self._record(rate)
             stopping = job.stop()
             best = self._best(step)
-            if stopping or best or due(job.spec, step, time.monotonic() - self.saved):
+            if stopping or best or ended or due(job.spec, step, time.monotonic() - self.saved):
                 with self._timed("checkpoint"):
                     self._save(step)
             self.stepper.clock.end(step)
-            if stopping and step < last:
+            if stopping and step < last and not ended:
                 self.saver.wait()
                 raise Interrupted(step)
 

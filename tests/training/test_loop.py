@@ -154,3 +154,16 @@ def test_a_running_mean_is_what_is_evaluated_kept_and_resumed(tmp_path: Path, cp
     train(stopped)
     assert same(weights(stopped.folder), weights(job.folder))
     assert same(load_file(stopped.folder / "model.safetensors"), weights(job.folder))
+
+
+def test_a_run_that_ended_early_does_not_go_on_when_it_is_asked_again(tmp_path: Path) -> None:
+    """As if it had been killed between its last checkpoint and being done."""
+    job = evolve(job_in(tmp_path), ends=lambda step: step == 5)
+    assert train(job).step == 5
+    ended = weights(tmp_path)
+    assert list(losses(tmp_path)) == [1, 2, 3, 4, 5]
+    assert train(job).step == 5
+    assert same(weights(tmp_path), ended)
+    whole = job_in(tmp_path / "whole")
+    train(whole)
+    assert [losses(tmp_path)[step] for step in range(1, 6)] == [losses(whole.folder)[step] for step in range(1, 6)]
