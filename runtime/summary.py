@@ -19,24 +19,26 @@ from .talk.visible import visible
 
 
 def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: Path) -> None:
-    """Print the results of the nodes that are done, and write every run to a CSV file in the store.
+    """Print the results of the nodes that are done, and write every run of blocks to a CSV file in the store.
 
-    Runs are those of the named blocks, of the plan's default ones if none is named.
+    Runs are those that are named, those of the named blocks, or of the plan's default ones if none is named.
     """
     store, digests = RunStore(path), InputDigests(plan)
     done = store.statuses([(node_id, digests.of(node_id)) for node_id in nodes])
     finished = {node_id for node_id, status in done.items() if status == "done"}
     named = set(blocks) or {target.name for target in plan.targets if target.default}
     runs = [point for point in plan.points if point.run in finished]
-    points = [point for point in runs if point.grid in named] or runs
+    points = [point for point in runs if point.grid in named or point.name in named] or runs
     if points:
         rows = list(Results(plan, store, digests).final(points))
         print()
         show_table(rows)
-        table = path / f"{plan.header.name}.csv"
-        write_csv(rows, table)
         _show_transcript(plan, finished, store, digests)
-        print(f"\ntable    {table}")
+        print()
+        if not named.intersection(point.name for point in points if point.grid not in named):
+            table = path / f"{plan.header.name}.csv"
+            write_csv(rows, table)
+            print(f"table    {table}")
     for node_id in nodes:
         if kind_of(type(plan.nodes[node_id].spec)) == "plot" and node_id in finished:
             folder = path / f"{node_id}-{digests.of(node_id)}"

@@ -10,17 +10,20 @@ from ..spec.plan import Plan
 
 
 def select(plan: Plan, blocks: Sequence[str]) -> list[str]:
-    """Return the node ids of the named blocks, or of the plan's default ones.
+    """Return the node ids of the named blocks and runs, or of the plan's default blocks.
 
-    Raises LmcError (LM0807) for a name that is no block of the plan.
+    Raises LmcError (LM0807) for a name that is neither.
     """
-    targets = {target.name: target for target in plan.targets}
-    chosen = [target for target in plan.targets if target.default]
+    known = {target.name: target.nodes for target in plan.targets}
+    for point in plan.points:
+        known.setdefault(point.name, (point.run, *point.evals.values(), *point.probes.values()))
+    chosen = [target.nodes for target in plan.targets if target.default]
     if blocks:
         for block in blocks:
-            if block not in targets:
-                near = difflib.get_close_matches(block, targets, 1)
-                help = f"did you mean `{near[0]}`?" if near else f"the plan has {', '.join(targets)}"
-                raise LmcError(Diagnostic("LM0807", f"the plan has no block `{block}`", None, help=help))
-        chosen = [targets[block] for block in blocks]
-    return list(dict.fromkeys(node for target in chosen for node in target.nodes))
+            if block not in known:
+                near = difflib.get_close_matches(block, known, 1)
+                blocks_there = ", ".join(target.name for target in plan.targets)
+                help = f"did you mean `{near[0]}`?" if near else f"the plan has {blocks_there}, and runs of its grids"
+                raise LmcError(Diagnostic("LM0807", f"the plan has no block or run `{block}`", None, help=help))
+        chosen = [known[block] for block in blocks]
+    return list(dict.fromkeys(node for nodes in chosen for node in nodes))

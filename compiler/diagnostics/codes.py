@@ -184,7 +184,12 @@ _RUN_TIME = (
     ("LM0803", "no plan, or several", "Name the plan or spec to run.", "`lmc run` without a plan under build/"),
     ("LM0804", "a folder cannot be written", "Choose another folder.", "the run store is read-only"),
     ("LM0805", "no whole checkpoint", "Every checkpoint fails its digests.", "files of a checkpoint were changed"),
-    ("LM0807", "unknown block to run", "`lmc run PLAN BLOCK` takes blocks of the plan.", "a block's name is misspelt"),
+    (
+        "LM0807",
+        "unknown block to run",
+        "`lmc run PLAN NAME` takes blocks of the plan, and runs of its grids.",
+        "a block's name is misspelt",
+    ),
     ("LM0809", "a run was not recorded", "Replay it, or train it.", "a probe was added after the training"),
     (
         "LM0810",

@@ -20,6 +20,12 @@ def test_the_sweep_runs_and_draws(
     assert "mixture of 2 parts" in said
     assert "lr1.0e-02" in said
     assert (tmp_path / "out" / "rates.svg").is_file()
+    table = (tmp_path / "runs" / "sweep-quick.csv").read_text()
+    assert main(["run", "build/sweep-quick", "lr1.0e-03", "--device", "cpu"]) == 0
+    said = capfd.readouterr().out
+    assert "1 run; 3 of 3 nodes done" in said
+    assert "lr1.0e-02" not in said
+    assert (tmp_path / "runs" / "sweep-quick.csv").read_text() == table
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLE.parent.glob("*.lmspec")), ids=lambda path: path.stem)
