@@ -74,7 +74,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     target = "plan folder or .lmspec (default: the only plan in build/)"
     command.add_argument("target", nargs="?", type=Path, help=target)
     command.add_argument(
-        "blocks", nargs="*", help="blocks, or runs of a grid (default: grids, and trains no one's base)"
+        "blocks", nargs="*", help="blocks or runs (default: grids, and trains that are no one's base)"
     )
     _lists(command, "blocks")
     _add_changes(command)
