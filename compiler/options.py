@@ -73,9 +73,7 @@ def _compile(command: argparse.ArgumentParser) -> None:
 def _run(command: argparse.ArgumentParser) -> None:
     target = "plan folder or .lmspec (default: the only plan in build/)"
     command.add_argument("target", nargs="?", type=Path, help=target)
-    command.add_argument(
-        "blocks", nargs="*", help="blocks or runs (default: grids, and trains that are no one's base)"
-    )
+    command.add_argument("blocks", nargs="*", help="blocks or runs (default: grids, and trains that are no one's base)")
     _lists(command, "blocks")
     _add_changes(command)
     _add_store(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import Factory, evolve, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
@@ -10,6 +10,11 @@ from attrs.validators import and_, ge, gt, le, lt, optional
 from .schema import option, variant
 
 _DECAY = "Which parameters decay: matrices, or vectors as well."
+
+
+def _two_decays(instance: Any, attribute: Any, value: tuple[float, ...]) -> None:
+    if len(value) != 2 or not all(0 <= decay < 1 for decay in value):
+        raise ValueError("'betas' must be two numbers from 0 to below 1")
 
 
 @variant("group")
@@ -54,7 +59,7 @@ class AdamW(Rule):
     """AdamW (Loshchilov & Hutter 2019); `lr` is the peak that the schedule multiplies down from."""
 
     lr: float = option("Peak learning rate.", default=1e-3, validator=gt(0.0))
-    betas: tuple[float, ...] = option("Decay of first and second moment.", default=(0.9, 0.95))
+    betas: tuple[float, ...] = option("Decay of first and second moment.", default=(0.9, 0.95), validator=_two_decays)
     eps: float = option("Added to the root of the second moment.", default=1e-8, validator=gt(0.0))
     weight_decay: float = option("Decoupled decay.", default=0.1, validator=ge(0.0))
     decay: Literal["matrices", "all"] = option(_DECAY, default="matrices")
@@ -82,7 +87,7 @@ class MuonAdamW:
         default=None,
         validator=optional(gt(0.0)),
     )
-    betas: tuple[float, ...] = option("Decay of first and second moment.", default=(0.9, 0.95))
+    betas: tuple[float, ...] = option("Decay of first and second moment.", default=(0.9, 0.95), validator=_two_decays)
     eps: float = option("Added to the root of the second moment.", default=1e-8, validator=gt(0.0))
     weight_decay: float = option("Decoupled decay.", default=0.1, validator=ge(0.0))
     decay: Literal["matrices", "all"] = option(_DECAY, default="matrices")

@@ -241,8 +241,10 @@ def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violatio
         help = f"its last is {other.steps:,}; `every.checkpoint` says which others stay"
         yield Violation("LM0408", message, ("init.step",), help)
     theirs = lookup(other.model)
-    parts = ("layers", "width", "vocab", "mixer", "mlp", "norm", "tied")
-    if differing := [name for name in parts if getattr(model, name) != getattr(theirs, name)]:
+    parts = ("tokenizer", "layers", "width", "vocab", "mixer", "mlp", "norm", "tied")
+    differing = [name for name in parts if getattr(model, name) != getattr(theirs, name)]
+    scaled = [init if isinstance(init, InitMuP) else None for init in (model.init, theirs.init)]
+    if differing := differing + ["init"] * (scaled[0] != scaled[1]):
         message = f"the model differs from that of the run it starts from in {', '.join(differing)}"
         yield Violation("LM0408", message, ("init.run", "model"), "start from a run of a model of this shape")
     if spec.init.optimizer and type(spec.optim) is not type(other.optim):

@@ -43,11 +43,13 @@ class Every:
         derived="max(1, steps // 50)",
         default=Steps(0),
         identity=False,
+        validator=ge(0),
     )
     checkpoint: Steps | None = option(
         "Steps between kept checkpoints; none: by time, every five minutes.",
         default=None,
         identity=False,
+        validator=optional(ge(1)),
     )
     log: Steps = option("Steps between records.", default=Steps(10), identity=False, validator=ge(1))
 
@@ -148,7 +150,9 @@ class Train:
         identity=False,
     )
     batch: int = option("Examples per optimiser step, over all devices.", validator=ge(1))
-    micro_batch: int | None = option("Examples per forward pass; none: chosen by length.", default=None, identity=False)
+    micro_batch: int | None = option(
+        "Examples per forward pass; none: chosen by length.", default=None, identity=False, validator=optional(ge(1))
+    )
     seed: int = option("Seed of initialisation and of order.", default=0)
     init: InitCheckpoint | None = option("What it starts from; none: drawn weights.", default=None)
     origin: str | None = option("The run of `init`.", ref="train", default=None, hidden=True, identity=False)

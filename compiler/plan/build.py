@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from attrs import Factory, define, evolve, field
@@ -22,7 +23,7 @@ from ..syntax import tree
 from .marks import check_marks
 from .plots import is_column, plan_plot, plot_names
 from .protocols import automaton_node, check_unspoken
-from .stopping import check_stop
+from .stopping import check_watched
 
 
 @define(eq=False)
@@ -172,9 +173,7 @@ class PlanBuilder:
             evals[decl.name] = self._attach(world, decl, run)
         for decl in self.attached(base, "probe"):
             probes[decl.name] = self._attach(world, decl, run)
-        when = self.nodes[run].spec.stop.when
-        if when is not None:
-            check_stop(self, root, when, evals)
+        check_watched(self, root, self.nodes[run].spec, evals)
         values = {**axes, **self._values(world, grid)}
         return Point(grid, name or base.name, axes, run, evals, probes, values)
 
@@ -263,13 +262,12 @@ class PlanBuilder:
         return node_id
 
     def _register_read(self, world: World, cell: Cell) -> None:
-        for name, attribute in fields(cell.cls).items():
-            if attribute.metadata["ref"] and not attribute.metadata["hidden"]:
-                value = world.evaluator.value(cell, name)
-                for ref in value if isinstance(value, tuple) else (value,):
-                    if isinstance(ref, DeclRef | PartRef):
-                        read = world.border(ref.decl) if ref.decl.kind == "train" else world
-                        self.register(read, read.instance(ref.decl))
+        for name in _references(cell.cls):
+            value = world.evaluator.value(cell, name)
+            for ref in value if isinstance(value, tuple) else (value,):
+                if isinstance(ref, DeclRef | PartRef):
+                    read = world.border(ref.decl) if ref.decl.kind == "train" else world
+                    self.register(read, read.instance(ref.decl))
 
     def _assert(self, item: tree.Assert, scope: Scope, world: World) -> None:
         if world.evaluator.expr(item.condition, scope) is not True:
@@ -355,3 +353,9 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
 
 def _listed(axes: dict[str, Any]) -> str:
     return ", ".join(f"{path} = {value}" for path, value in axes.items())
+
+
+@cache
+def _references(cls: Any) -> tuple[str, ...]:
+    """Return the fields of a class that refer to blocks and can be written."""
+    return tuple(name for name, a in fields(cls).items() if a.metadata["ref"] and not a.metadata["hidden"])

@@ -1,4 +1,4 @@
-"""Conditions that end a training: what they read must be metrics of the run's evaluations."""
+"""What decides over a training while it runs must be metrics of its evaluations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...spec.expr import Expr
+from ...spec.span import Span
+from ...spec.train import Train
 from ..resolve.cells import Cell
 from ..resolve.problems import problem
 from .plots import metrics_of
@@ -15,18 +16,28 @@ if TYPE_CHECKING:
     from .build import PlanBuilder
 
 
-def check_stop(builder: PlanBuilder, root: Cell, when: Expr, evals: Mapping[str, str]) -> None:
-    """Raise Problem (LM0506) for a name that is no metric of one of the run's evaluations, by name to node id."""
-    stop = root.slots["stop"]
-    assert stop is not None
-    span = stop.fields["when"][-1].expr.span
-    for name in when.names():
-        head, _, metric = name.partition(".")
-        if head not in evals:
-            help = f"evaluations of this run are {', '.join(evals)}" if evals else "this run has no evaluation"
-            raise problem("LM0506", span, f"`{name}` is no metric of an evaluation of this run", help=help)
-        known = metrics_of(builder, type(builder.nodes[evals[head]].spec))
-        if metric not in known:
-            near = difflib.get_close_matches(metric, known, 1)
-            help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-            raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help)
+def check_watched(builder: PlanBuilder, root: Cell, spec: Train, evals: Mapping[str, str]) -> None:
+    """Check what `stop.when` and `keep.best` name against the run's evaluations, by name to node id.
+
+    Raises Problem (LM0506) for a name that is no metric of one of them.
+    """
+    for names, path in (
+        (spec.stop.when.names() if spec.stop.when else (), ("stop", "when")),
+        ((spec.keep.best,) if spec.keep.best else (), ("keep", "best")),
+    ):
+        for name in names:
+            slot = root.slots[path[0]]
+            assert slot is not None
+            _check(builder, slot.fields[path[1]][-1].expr.span, name, evals)
+
+
+def _check(builder: PlanBuilder, span: Span, name: str, evals: Mapping[str, str]) -> None:
+    head, _, metric = name.partition(".")
+    if head not in evals:
+        help = f"evaluations of this run are {', '.join(evals)}" if evals else "this run has no evaluation"
+        raise problem("LM0506", span, f"`{name}` is no metric of an evaluation of this run", help=help)
+    known = metrics_of(builder, type(builder.nodes[evals[head]].spec))
+    if metric not in known:
+        near = difflib.get_close_matches(metric, known, 1)
+        help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
+        raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help)

@@ -66,6 +66,7 @@ class World:
     cells: dict[Decl, Cell] = field(factory=dict)
     memo: Memo = field(factory=Memo)
     others: dict[Decl, World] = field(factory=dict)
+    naming: list[Cell] = field(factory=list)
     evaluator: Evaluator = field(init=False)
     root: Cell | None = field(init=False, default=None)
 
@@ -132,7 +133,7 @@ class World:
         if decl is self.train:
             return self
         if decl not in self.others:
-            self.others[decl] = World(self.program, decl, trail=(*self.trail, self.train))
+            self.others[decl] = World(self.program, decl, trail=(*self.trail, self.train), memo=self.memo)
         return self.others[decl]
 
     def _cross(self) -> None:
@@ -145,7 +146,8 @@ class World:
                 if error.diagnostic is not None:
                     self.diagnostics.add(error.diagnostic)
                 continue
-            writer = Writer(self)
+            world = self.others.get(cell.root, self) if cell.kind == "train" and cell is not self.root else self
+            writer = Writer(world)
             if isinstance(edit.statement, tree.Block):
                 writer.apply(cell, edit.statement.items, edit.scope.inside(cell), edit.origin)
             else:
@@ -153,6 +155,8 @@ class World:
                 expr = statement.expr if isinstance(statement, AxisStatement) else statement.value
                 append = isinstance(statement, tree.Assign) and statement.op == "+="
                 writer.assign(cell, statement.path, expr, edit.scope, edit.origin, append, statement)
+            if world is not self:
+                world._cross()
 
     def _target(self, edit: Crossing) -> Cell:
         settings = edit.owner.fields.get(edit.field, [])
@@ -199,6 +203,8 @@ class World:
         return {key: self._map_value(item, f"`{name}.{key}`", s) for key, s in cell.maps.get(name, {}).items()}
 
     def _slot(self, cell: Cell, name: str) -> Any:
+        if name not in cell.slots and has_settled_default(cell.cls, name):
+            return fields(cell.cls)[name].default
         inner = cell.slot(name)
         attribute = fields(cell.cls)[name]
         if inner is None and attribute.default is not None:
@@ -244,8 +250,17 @@ class World:
         """Return the id of a block's node. Raises Problem."""
         if cell.kind == "train" and cell is not self.root and cell.root in self.others:
             return self.others[cell.root].node_id(cell)
-        result: str = self.memo.once(("id", cell), lambda: identity(self.spec(cell), self.neutral(cell)))
+        result: str = self.memo.once(("id", cell), lambda: self._identity(cell))
         return result
+
+    def _identity(self, cell: Cell) -> str:
+        if cell in self.naming:
+            raise problem("LM0206", cell.span, f"{cell.kind} `{cell.name}` is made of itself")
+        self.naming.append(cell)
+        try:
+            return identity(self.spec(cell), self.neutral(cell))
+        finally:
+            self.naming.pop()
 
     def neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
         """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
@@ -256,7 +271,8 @@ class World:
             except Problem:
                 continue
         for name in slots_of(cell.cls):
-            inner = cell.slot(name)
+            settled = name not in cell.slots and has_settled_default(cell.cls, name)
+            inner = None if settled else cell.slot(name)
             if inner is not None:
                 found |= self.neutral(inner, f"{prefix}{name}.")
         return found
@@ -346,6 +362,17 @@ def readers(cls: Any) -> tuple[tuple[str, Reader], ...]:
         else:
             found.append((name, World._reference if attribute.metadata["ref"] else World._value))
     return tuple(found)
+
+
+@cache
+def has_settled_default(cls: Any, name: str) -> bool:
+    """Whether a slot's default block is the same wherever nothing was said in it."""
+    inner: Any = type(fields(cls)[name].default)
+    return (
+        hasattr(inner, "lmc_kind")
+        and not slots_of(inner)
+        and not any(a.metadata["derived"] for a in fields(inner).values())
+    )
 
 
 @cache

@@ -23,6 +23,7 @@ from ..store.run_store import NodeFolder
 from ..training.job import Origin, TrainJob
 from ..training.loop import load_model, train
 from ..training.observer import Observer
+from ..training.precision import parameters_in
 from ..training.saver import signed
 from ..training.stopping import ends
 from .base import StoredComponent
@@ -172,7 +173,11 @@ class TrainerNode(StoredComponent[TransformerModel]):
     def build(self, session: Session) -> TransformerModel:
         """Load the last checkpoint."""
         path = session.folder(self.node.id).path
-        return load_model(path, self.architecture(session), self.placement(session))
+        return load_model(path, self.architecture(session), self.loading(session))
+
+    def loading(self, session: Session) -> Placement:
+        """Return where the trained weights are put, in the dtype in which they were trained."""
+        return parameters_in(self.spec.precision, self.placement(session))
 
 
 def seconds_left(first: TrainRecord, now: TrainRecord, steps: int) -> float | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from attrs import frozen
 
@@ -127,20 +129,32 @@ def _key(parts: list[str | None]) -> str:
 
 def _lines(paths: Sequence[Path], field: str) -> Iterator[str]:
     for path in paths:
-        with _opened(path) as file:
-            number = 0
+        for number, line in _numbered(path):
+            place = f"{path}:{number}"
             try:
-                for number, line in enumerate(file, 1):
-                    if not line.isspace():
-                        yield _member(json.loads(line), field, f"{path}:{number}")
-            except (ValueError, EOFError, gzip.BadGzipFile) as error:
-                message = f"`{path}:{number + isinstance(error, UnicodeDecodeError)}` is no JSON object: {error}"
+                text = line.decode()
+                blank = text.isspace()
+                value = None if blank else json.loads(text)
+            except ValueError as error:
+                message = f"`{place}` is no JSON object: {error}"
                 raise LmcError(Diagnostic("LM0702", message, None, help="write one object a line, as UTF-8")) from error
+            if not blank:
+                yield _member(value, field, place)
 
 
-def _opened(path: Path) -> IO[str]:
-    packed = path.suffix == ".gz"
-    return gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8", newline="\n")
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    with _opened(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                yield number, line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            message = f"`{path}:{number + 1}` cannot be unpacked: {error}"
+            raise LmcError(Diagnostic("LM0702", message, None, help="pack or fetch the file again")) from error
+
+
+def _opened(path: Path) -> BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
 
 
 def _member(value: Any, field: str, place: str) -> str:
@@ -169,6 +183,11 @@ def _checked(values: Any, place: str, field: str) -> Iterator[str]:
         if not isinstance(value, str):
             message = f"`{field}` of `{place}` holds {type(value).__name__}, not text"
             raise LmcError(Diagnostic("LM0702", message, None, help="name the field that holds the text"))
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            message = f"`{field}` of `{place}` holds half of a surrogate pair, which is no text"
+            raise LmcError(Diagnostic("LM0702", message, None, help="write both halves, or U+FFFD")) from error
         yield value
 
 

@@ -104,7 +104,8 @@ def _make(path: Path, documents: Documents, tokenizer: Tokenizer, end: int | Non
     for part, text_bytes, fresh in _parts(folder, documents, tokenizer, end):
         made.append(part)
         meter.add(text_bytes, fresh)
-    write_tokens(path, (_whole(part) for part in made))
+    # A file of no part would not know the type of its ids.
+    write_tokens(path, map(_whole, made) if made else [tokenise.tokenise([], tokenizer, end)])
     meter.finish(path)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -130,7 +130,7 @@ def load_run(store: Path, name: str, device: str | None, *, context: int | None,
     found = open_run(store, name, device)
     session, run = found.session, found.run
     tokenizer: Tokenizer = session.product(run.data.tokenizer)
-    model = load_model(found.folder, run.architecture(session), session.placement)
+    model = load_model(found.folder, run.architecture(session), run.loading(session))
     toolkit = _toolkit(session)
     longest = trained_length(run) if context is None else context
     engine = Engine(model, tokenizer, toolkit, lanes, context=longest, tree=PrefixTree(memory))

@@ -1,4 +1,4 @@
-"""A running mean of the weights, corrected for its start: after step t it is a mean of the weights of steps 1 to t.
+"""A running mean of the weights, corrected for its start: after update t it is a mean of the weights of 1 to t.
 
     mean_t = (1 - d) / (1 - d^t) * sum over i of d^(t - i) w_i
 
@@ -33,12 +33,30 @@ def update(mean: Mean, model: nn.Module, decay: float, step: int) -> None:
         mean: of the steps before.
         model: as it is after the step's update.
         decay: d, above 0 and below 1.
-        step: t, counted from 1.
+        step: t, counted from 1 over the steps that updated the weights.
     """
     share = (1.0 - decay) / (1.0 - decay**step)
     weights = dict(model.named_parameters())
     kept = list(mean.values())
     torch._foreach_lerp_(kept, [weights[path].detach().to(value.dtype) for path, value in mean.items()], share)
+
+
+@torch.no_grad()
+def update_if(finite: Tensor, mean: Mean, model: nn.Module, decay: float, updates: Tensor) -> None:
+    """Do what `update` does if `finite`, else nothing, where only the device knows which.
+
+    Args:
+        finite: bool[] on the device.
+        mean: of the updates before.
+        model: as it is after the step.
+        decay: d, above 0 and below 1.
+        updates: float64[] on the device, t - 1; t afterwards if `finite`.
+    """
+    updates += finite
+    share = torch.where(finite, (1.0 - decay) / (1.0 - torch.pow(decay, updates)), 0.0)
+    weights = dict(model.named_parameters())
+    for path, value in mean.items():
+        value.lerp_(weights[path].detach().to(value.dtype), share.to(value.dtype))
 
 
 @contextmanager

@@ -46,13 +46,16 @@ def apply(execution: Execution) -> None:
 
 
 def honour(kept: Execution, here: Execution) -> Execution:
-    """Return a kept record as far as this machine can follow it."""
-    return evolve(here, micro_batch=kept.micro_batch, threads=kept.threads, flush_denormals=kept.flush_denormals)
+    """Return a kept record as far as this machine can follow it; a micro-batch that the spec sets now is obeyed."""
+    micro_batch = here.micro_batch or kept.micro_batch
+    return evolve(here, micro_batch=micro_batch, threads=kept.threads, flush_denormals=kept.flush_denormals)
 
 
 def seam(kept: Execution, here: Execution) -> str:
-    """Return what of a kept record this machine cannot honour, or "" if nothing."""
+    """Return what of a kept record this machine, or what the spec sets now, does not honour, or "" if nothing."""
     pairs = [(name, getattr(kept, name), getattr(here, name)) for name in MACHINE]
+    if here.micro_batch:
+        pairs.append(("micro_batch", kept.micro_batch, here.micro_batch))
     names = sorted({*kept.versions, *here.versions})
     pairs += [(name, kept.versions.get(name), here.versions.get(name)) for name in names]
     return "; ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)

@@ -88,7 +88,9 @@ class Progress:
     Attributes:
         step: optimiser steps done. tokens, loss_tokens: seen and trained since step 0.
         loss: of the last step whose loss was finite, nats; NaN before the first.
-        skipped: steps whose update was left out because loss or gradient was not finite.
+        norm: gradient norm of the last finite step; NaN before the first.
+        skipped: steps whose update was left out because loss or gradient was not finite. in_a_row: of them, the last
+            ones without a finite step between them.
         best_step, best: where the metric of `keep.best` was smallest, and its value; 0 and None before.
     """
 
@@ -99,3 +101,10 @@ class Progress:
     skipped: int = 0
     best_step: int = 0
     best: float | None = None
+    norm: float = math.nan
+    in_a_row: int = 0
+
+    @property
+    def updates(self) -> int:
+        """Steps that updated the weights, as far as their losses have been read."""
+        return self.step - self.skipped

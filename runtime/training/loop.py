@@ -68,7 +68,7 @@ def train(job: TrainJob) -> Progress:
 
 def _loop(job: TrainJob, stepper: Stepper) -> None:
     with open(job.folder / RECORDS, "a", encoding="utf-8") as records:
-        saver = Saver(job.folder / CHECKPOINTS, job.spec, before=lambda: os.fsync(records.fileno()))
+        saver = Saver(job.folder / CHECKPOINTS, job.spec, lambda: os.fsync(records.fileno()), warn=job.warn)
         try:
             with _ahead(job, stepper):
                 Loop(job, stepper, records, saver).run()
@@ -139,7 +139,7 @@ class Loop:
     def _record(self, rate: float) -> None:
         """Write a record and report it."""
         self.stepper.verdicts.settle()
-        record = self.stepper.meter.record(self.stepper.progress, rate, self.stepper.verdicts.norm)
+        record = self.stepper.meter.record(self.stepper.progress, rate, self.stepper.progress.norm)
         self.records.write(json.dumps(asdict(record)) + "\n")
         self.records.flush()
         self.job.report(record)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch.distributed.checkpoint.api import CheckpointException
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Transformer
@@ -53,12 +54,23 @@ def load_model(folder: Path, spec: Transformer, placement: Placement, step: int 
 
 
 def begin(origin: Origin, model: TransformerModel, optimizer: torch.optim.Optimizer) -> None:
-    """Give a new training what it begins with. Raises LmcError (LM0805) as `load_model` does."""
+    """Give a new training what it begins with; rates, decays and the like stay its own.
+
+    Raises LmcError (LM0805) as `load_model` does, and where the optimiser keeps other things than the one before.
+    """
     path = kept_checkpoint(origin.folder, origin.step)
-    if origin.optimizer:
-        checkpoint.load(path, model, optimizer)
-    else:
+    if not origin.optimizer:
         _load_weights(path, model)
+        return
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    try:
+        checkpoint.load(path, model, optimizer)
+    except (CheckpointException, KeyError, ValueError, RuntimeError) as error:
+        message = f"the state of the optimiser in `{path}` does not fit this run's"
+        help = "use the same rule with the same groups, or leave `init.optimizer` out"
+        raise LmcError(Diagnostic("LM0805", message, None, help=help)) from error
+    for group, values in zip(optimizer.param_groups, own, strict=True):
+        group.update(values)
 
 
 def kept_checkpoint(folder: Path, step: int | None) -> Path:
@@ -69,7 +81,8 @@ def kept_checkpoint(folder: Path, step: int | None) -> Path:
     if step is not None and step not in steps:
         listed = ", ".join(f"{kept:,}" for kept in sorted(steps))
         message = f"`{folder}` keeps no checkpoint of step {step:,}"
-        raise LmcError(Diagnostic("LM0805", message, None, help=f"kept are {listed}"))
+        help = f"kept are {listed}; remove the folder to train it again with what the file says now"
+        raise LmcError(Diagnostic("LM0805", message, None, help=help))
     path = folder / CHECKPOINTS / f"step-{max(steps) if step is None else step}"
     if problem := checkpoint.damage(path):
         message = f"checkpoint `{path}` is damaged ({problem})"

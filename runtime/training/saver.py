@@ -49,6 +49,9 @@ class Saver:
 
     Attributes:
         before: called in the thread before a checkpoint is written: what it refers to must be on disk first.
+        warn: receives sentences, from `check`.
+        kept_back: sentences of the thread that `check` has yet to pass on.
+        stuck: steps of checkpoints that could not be removed, which are told once.
     """
 
     folder: Path
@@ -56,6 +59,9 @@ class Saver:
     before: Callable[[], None] = lambda: None
     thread: threading.Thread | None = None
     failures: list[Exception] = Factory(list)
+    warn: Callable[[str], None] = lambda text: None
+    kept_back: list[str] = Factory(list)
+    stuck: set[int] = Factory(set)
 
     def save(self, taken: Snapshot, best: int) -> None:
         """Begin to write a snapshot, after the one in flight. Raises what went wrong with that one."""
@@ -64,7 +70,9 @@ class Saver:
         self.thread.start()
 
     def check(self) -> None:
-        """Raise what went wrong in the background: LmcError (LM0903) where a checkpoint could not be written."""
+        """Pass on warnings; raise what went wrong in the background: LmcError (LM0903) for a failed write."""
+        while self.kept_back:
+            self.warn(self.kept_back.pop(0))
         if self.failures:
             raise self.failures.pop()
 
@@ -85,6 +93,14 @@ class Saver:
             checkpoint.write(self.folder, taken)
             found = {step for step in checkpoint.kept_steps(self.folder) if step <= taken.step}
             for step in sorted(found - kept(self.spec, found, best)):
-                checkpoint.remove(self.folder, step)
+                self._remove(step)
         except Exception as error:
             self.failures.append(error)
+
+    def _remove(self, step: int) -> None:
+        try:
+            checkpoint.remove(self.folder, step)
+        except OSError as error:
+            if step not in self.stuck:
+                self.stuck.add(step)
+                self.kept_back.append(f"checkpoint {self.folder / f'step-{step}'} cannot be removed: {error}")

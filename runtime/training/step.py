@@ -37,29 +37,26 @@ class Verdicts:
 
     Attributes:
         waiting: per step: its number, loss and gradient norm, scalars on the device.
-        norm: gradient norm of the last finite step.
     """
 
     spec: Train
     progress: Progress
     waiting: list[tuple[int, Tensor, Tensor]] = Factory(list)
-    norm: float = math.nan
-    in_a_row: int = 0
 
     def settle(self) -> None:
         """Read what waits. Raises LmcError (LM0901) for a step that is not finite, unless the spec skips it."""
         if not self.waiting:
             return
         values = torch.stack([value.double() for _, *pair in self.waiting for value in pair]).tolist()
-        steps = [step for step, _, _ in self.waiting]
+        steps, progress = [step for step, _, _ in self.waiting], self.progress
         self.waiting.clear()
         for step, loss, norm in zip(steps, values[::2], values[1::2], strict=True):
             if math.isfinite(loss) and math.isfinite(norm):
-                self.progress.loss, self.norm, self.in_a_row = loss, norm, 0
+                progress.loss, progress.norm, progress.in_a_row = loss, norm, 0
                 continue
-            self.in_a_row += 1
-            self.progress.skipped += 1
-            if self.spec.non_finite == "stop" or self.in_a_row >= SKIPPED_IN_A_ROW:
+            progress.in_a_row += 1
+            progress.skipped += 1
+            if self.spec.non_finite == "stop" or progress.in_a_row >= SKIPPED_IN_A_ROW:
                 raise not_finite(self.spec, step, loss, norm)
 
 
@@ -69,6 +66,7 @@ class Stepper:
 
     Attributes:
         mean: the running mean of the weights, or None without.
+        updates: how many steps it is of, float64[] on the device; used where a skipped step is known only there.
         ahead: micro-batches of the next steps in order, made ahead of their use; None: made when they are needed.
     """
 
@@ -83,6 +81,10 @@ class Stepper:
     mean: ema.Mean | None = None
     ahead: Prefetch[list[Batch]] | None = None
     verdicts: Verdicts = Factory(lambda self: Verdicts(self.job.spec, self.progress), takes_self=True)
+    updates: Tensor = Factory(
+        lambda self: torch.tensor(float(self.progress.updates), dtype=torch.float64, device=self.job.placement.device),
+        takes_self=True,
+    )
 
     def batches(self, done: int) -> list[Batch]:
         """Return the micro-batches of the step after `done` steps."""
@@ -101,13 +103,25 @@ class Stepper:
             self.verdicts.settle()
         rate = learning_rate(spec.schedule, spec.optim.lr, step, int(spec.steps))
         set_learning_rate(self.optimizer, rate)
-        update(self.optimizer, loss.isfinite() & norm.isfinite(), norm, spec.optim.clip)
+        finite = loss.isfinite() & norm.isfinite()
+        update(self.optimizer, finite, norm, spec.optim.clip)
         self.optimizer.zero_grad(set_to_none=True)
-        if self.mean is not None and spec.ema is not None:
-            ema.update(self.mean, self.model, spec.ema, step)
+        self._average(finite)
         self.clock.mark("optimizer")
         self._count(batches, step)
         return rate
+
+    def _average(self, finite: Tensor) -> None:
+        """Take the weights into their running mean unless the step is skipped."""
+        spec, progress = self.job.spec, self.progress
+        if self.mean is None or spec.ema is None:
+            return
+        if spec.non_finite == "stop":
+            ema.update(self.mean, self.model, spec.ema, progress.step + 1)
+        elif self.job.placement.device.type != "cpu":
+            ema.update_if(finite, self.mean, self.model, spec.ema, self.updates)
+        elif finite:
+            ema.update(self.mean, self.model, spec.ema, progress.updates + 1)
 
     def _gradients(self, batches: list[Batch], step: int) -> Tensor:
         """Leave the gradients of the step in the parameters and return its loss, a scalar on the device."""

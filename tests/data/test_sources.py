@@ -167,7 +167,8 @@ def test_what_a_url_gives_wrong_is_told_and_leaves_nothing(folder: Path, served:
         (b"[1]", "2. has no field"),
         (b'{"text": "x"}', "it has text"),
         (b'{"body": 3}', "int, not text"),
-        (b'{"body": "\xff"}', "is no JSON object"),
+        (b'{"body": "\xff"}', "2. is no JSON object"),
+        (rb'{"body": "a \ud83d"}', "a.jsonl:2. holds half of a surrogate pair"),
     ],
 )
 def test_a_damaged_line_is_told_with_its_number(line: bytes, words: str, tmp_path: Path) -> None:
@@ -177,6 +178,32 @@ def test_a_damaged_line_is_told_with_its_number(line: bytes, words: str, tmp_pat
     diagnostic = caught.value.diagnostic
     assert diagnostic.code == "LM0702"
     assert re.search(words, f"{diagnostic.message} {diagnostic.help}")
+
+
+@pytest.mark.parametrize("damage", ["body", "end", "head"])
+def test_a_damaged_packed_file_is_told(damage: str, tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"body": hashlib.sha256(bytes([n])).hexdigest()}) + "\n" for n in range(200))
+    packed = bytearray(gzip.compress(lines.encode()))
+    if damage == "body":
+        packed[10] = 0xFF
+    elif damage == "end":
+        del packed[-20:]
+    else:
+        packed[:2] = b"no"
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    with pytest.raises(LmcError, match=r"a\.jsonl\.gz:\d+. cannot be unpacked") as caught:
+        read(Jsonl(files=FilePath("a.jsonl.gz"), field="body"), tmp_path)
+    assert caught.value.diagnostic.code == "LM0702"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_source_without_a_document_is_too_short(name: str, tmp_path: Path, tokenizer: Tokenizer) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b"") if name.endswith(".gz") else b"")
+    spec = Text(source=Jsonl(files=FilePath(name)), tokenizer="t", seq_len=4, document_end="")
+    for _ in range(2):
+        with pytest.raises(LmcError, match="has 0 tokens") as caught:
+            build_dataset(spec, tokenizer, tmp_path, None)
+        assert caught.value.diagnostic.code == "LM0705"
 
 
 def test_documents_are_joined_with_the_special_that_ends_each(folder: Path, tokenizer: Tokenizer) -> None:

@@ -80,3 +80,19 @@ def test_what_cannot_be_started_from_is_told_by_the_compiler(old: str, new: str,
     (folder / "wrong.lmspec").write_text(SPEC.replace(old, new), encoding="utf-8")
     found, *_ = compile_spec(folder / "wrong.lmspec").diagnostics.items
     assert message in found.message
+
+
+def test_an_axis_reaches_the_run_that_is_started_from(folder: Path) -> None:
+    grid = """
+grid widths {
+  base = cooldown
+  zip { model.width = [16, 32], init.run.model.width = [16, 32] }
+}
+"""
+    (folder / "grid.lmspec").write_text(SPEC + grid, encoding="utf-8")
+    compiled = compile_spec(folder / "grid.lmspec")
+    assert compiled.plan is not None, [d.message for d in compiled.diagnostics.items]
+    plan = compiled.plan
+    first, second = (plan.nodes[point.run].spec for point in plan.points if point.grid == "widths")
+    widths = [plan.nodes[plan.nodes[spec.origin].spec.model].spec.width for spec in (first, second)]
+    assert widths == [16, 32]

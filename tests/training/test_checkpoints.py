@@ -158,6 +158,31 @@ def test_the_old_checkpoint_goes_only_when_the_next_is_whole(tmp_path: Path, mon
     assert steps_kept(job.folder) == [4]
 
 
+def test_a_checkpoint_that_cannot_be_removed_is_a_warning_on_the_main_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(folder: Path, step: int) -> None:
+        raise PermissionError("held open")
+
+    said: list[tuple[str, threading.Thread]] = []
+    job = job_in(tmp_path / "run", steps=4, every=Every(log=1, checkpoint=1), keep=Keep(last=2))
+    monkeypatch.setattr(checkpoint, "remove", failing)
+    train(evolve(job, warn=lambda text: said.append((text, threading.current_thread()))))
+    assert steps_kept(job.folder) == [1, 2, 3, 4]
+    places = [job.folder / "checkpoints" / f"step-{step}" for step in (1, 2)]
+    assert [text for text, _ in said] == [f"checkpoint {place} cannot be removed: held open" for place in places]
+    assert {thread for _, thread in said} == {threading.main_thread()}
+
+
+def test_what_is_not_expected_in_the_thread_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(folder: Path, step: int) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(checkpoint, "remove", failing)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        train(job_in(tmp_path / "run", steps=4, every=Every(log=1, checkpoint=1), keep=Keep(last=2)))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1.5 MB."""

@@ -12,7 +12,8 @@ from support.training import MODEL, TRAIN, Sentences, job_in, losses, same, weig
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.placement import Placement
-from lmc.runtime.training.loop import Interrupted, step_batches, train
+from lmc.runtime.training import ema
+from lmc.runtime.training.loop import Interrupted, TrainJob, step_batches, train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.schedule import learning_rate
 from lmc.runtime.training.step import SKIPPED_IN_A_ROW, Verdicts
@@ -107,7 +108,7 @@ def test_losses_that_wait_are_judged_in_order() -> None:
     verdicts = Verdicts(evolve(TRAIN, non_finite="skip"), progress)
     verdicts.waiting += [(1, one, 2 * one), (2, nan, one), (3, 3 * one, 4 * one), (4, one, nan)]
     verdicts.settle()
-    assert (progress.loss, verdicts.norm, progress.skipped, verdicts.in_a_row) == (3.0, 4.0, 2, 1)
+    assert (progress.loss, progress.norm, progress.skipped, progress.in_a_row) == (3.0, 4.0, 2, 1)
     stopping = Verdicts(TRAIN, Progress())
     stopping.waiting += [(7, one, one), (8, nan, one), (9, one, one)]
     with pytest.raises(LmcError, match="at step 8"):
@@ -154,6 +155,66 @@ def test_a_running_mean_is_what_is_evaluated_kept_and_resumed(tmp_path: Path, cp
     train(stopped)
     assert same(weights(stopped.folder), weights(job.folder))
     assert same(load_file(stopped.folder / "model.safetensors"), weights(job.folder))
+
+
+def test_a_skipped_step_has_no_share_in_the_running_mean(tmp_path: Path) -> None:
+    every = Every(log=1, checkpoint=1)
+    raw = evolve(job_in(tmp_path / "raw", non_finite="skip", every=every), observers=[Spoiler(1, 2, 5)])
+    train(raw)
+    job = evolve(job_in(tmp_path / "run", non_finite="skip", ema=0.8, every=every), observers=[Spoiler(1, 2, 5)])
+    train(job)
+    assert same(weights(job.folder, 3), weights(raw.folder, 3))
+    assert same(weights(job.folder, 5), weights(job.folder, 4))
+    total: dict[str, torch.Tensor] = {}
+    for step in (3, 4, 6, 7, 8, 9, 10, 11, 12):
+        for name, value in weights(raw.folder, step).items():
+            total[name] = 0.8 * total.get(name, torch.zeros_like(value).double()) + value.double()
+    norm = sum(0.8**power for power in range(9))
+    for name, value in weights(job.folder).items():
+        torch.testing.assert_close(value.double(), total[name] / norm, rtol=0, atol=1e-6)
+
+
+def test_skipping_changes_no_bit_of_a_running_mean_without_a_fault(tmp_path: Path) -> None:
+    jobs = [job_in(tmp_path / what, ema=0.8, non_finite=what) for what in ("stop", "skip")]
+    for job in jobs:
+        train(job)
+    assert same(weights(jobs[0].folder), weights(jobs[1].folder))
+
+
+def test_a_mean_whose_steps_the_device_judges_is_that_of_the_finite_ones(cpu: Placement) -> None:
+    model = build_model(MODEL, cpu, 0)
+    judged, wanted, updates, done = ema.start(model), ema.start(model), torch.zeros((), dtype=torch.float64), 0
+    for finite in (False, True, True, False, True):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        ema.update_if(torch.tensor(finite), judged, model, 0.9, updates)
+        if finite:
+            done += 1
+            ema.update(wanted, model, 0.9, done)
+        assert updates.item() == done
+        assert same(judged, wanted)
+
+
+@pytest.mark.parametrize("stop", [5, 6])
+def test_a_run_resumed_within_skipped_steps_goes_on_with_norm_and_count(stop: int, tmp_path: Path) -> None:
+    def job(name: str) -> TrainJob:
+        made = job_in(tmp_path / name, non_finite="skip", ema=0.8, every=Every(log=1))
+        return evolve(made, observers=[Spoiler(5, 6, 7)])
+
+    def kept(name: str) -> list[tuple[float, ...]]:
+        found = map(json.loads, (tmp_path / name / "records.jsonl").read_text().splitlines())
+        return [(r["step"], r["loss"], r["grad_norm"], r["skipped"]) for r in found]
+
+    train(job("whole"))
+    calls = iter(range(1, 100))
+    with pytest.raises(Interrupted):
+        train(evolve(job("run"), stop=lambda: next(calls) == stop))
+    manifest = json.loads((tmp_path / "run" / "checkpoints" / f"step-{stop}" / "manifest.json").read_text())
+    assert manifest["extra"]["in_a_row"] == stop - 4
+    train(job("run"))
+    assert kept("run") == kept("whole")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
 def test_a_run_that_ended_early_does_not_go_on_when_it_is_asked_again(tmp_path: Path) -> None:

@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from attrs import evolve
-from support.training import MODEL, job_in, losses, same, steps_kept, weights
+from support.training import MODEL, TRAIN, job_in, losses, same, steps_kept, weights
 
 from lmc.runtime.models.build import build_model
+from lmc.runtime.placement import Placement
+from lmc.runtime.registry import BUILDERS
 from lmc.runtime.training import checkpoint
 from lmc.runtime.training.job import Origin
 from lmc.runtime.training.loop import Interrupted, step_batches, train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.optimizer import adamw
+from lmc.runtime.training.resume import begin
 from lmc.spec.diagnostic import LmcError
+from lmc.spec.optim import SGD, AdamW
 from lmc.spec.schedule import Constant, Linear
 from lmc.spec.train import Every
 
@@ -130,4 +134,24 @@ def test_a_run_that_began_with_another_resumes_from_its_own_checkpoints(tmp_path
     assert losses(whole.folder) == losses(stopped.folder)
     with pytest.raises(LmcError, match="keeps no checkpoint of step 5") as caught:
         train(evolve(job_in(tmp_path / "lost"), origin=Origin(long.folder, 5)))
+    assert caught.value.diagnostic.code == "LM0805"
+
+
+def test_what_is_taken_over_leaves_rates_and_decays_alone(tmp_path: Path) -> None:
+    train(job_in(tmp_path / "first"))
+    spec = evolve(TRAIN, optim=AdamW(lr=1e-3, betas=(0.5, 0.6), weight_decay=0.0, eps=1e-3))
+    model = build_model(MODEL, Placement(torch.device("cpu")), 1)
+    optimizer = BUILDERS[AdamW](spec.optim, model)
+    begin(Origin(tmp_path / "first", 12, True), model, optimizer)
+    settings = [(tuple(g["betas"]), g["weight_decay"], g["eps"]) for g in optimizer.param_groups]
+    assert set(settings) == {((0.5, 0.6), 0.0, 1e-3)}
+    assert all(float(state["step"]) == 12 for state in optimizer.state.values())
+
+
+def test_another_kind_of_state_is_one_clear_error(tmp_path: Path) -> None:
+    train(job_in(tmp_path / "first"))
+    model = build_model(MODEL, Placement(torch.device("cpu")), 1)
+    optimizer = BUILDERS[SGD](SGD(lr=0.1, momentum=0.9), model)
+    with pytest.raises(LmcError, match="does not fit") as caught:
+        begin(Origin(tmp_path / "first", 12, True), model, optimizer)
     assert caught.value.diagnostic.code == "LM0805"
