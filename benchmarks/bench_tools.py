@@ -149,7 +149,7 @@ def evaluation(windows: int, folder: Path) -> dict[str, Any]:
     from lmc.runtime.finished import open_run
     from lmc.runtime.generation.engine import Engine
     from lmc.runtime.generation.requests import Request
-    from lmc.runtime.training.loop import load_model
+    from lmc.runtime.training.resume import load_model
 
     found = open_run(folder / "runs", RUN, "cpu")
     dataset = found.session.product(found.run.data)

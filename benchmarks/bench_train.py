@@ -52,9 +52,9 @@ def ours(glob: str, steps: int) -> float:
 
     from lmc.runtime.models.build import build_model
     from lmc.runtime.placement import Placement
-    from lmc.runtime.training.loop import step_batches
     from lmc.runtime.training.loss import batch_loss
     from lmc.runtime.training.optimizer import adamw, gradient_norm
+    from lmc.runtime.training.step import step_batches
     from lmc.spec.train import AdamW, Train
 
     dataset, spec = setup(glob)

@@ -28,7 +28,7 @@ from .components.prober import ProbeNode
 from .registry import BUILDERS
 from .session import Session
 from .store.run_store import NodeFolder
-from .training.loop import Interrupted
+from .training.job import Interrupted
 
 State = Literal["done", "failed", "blocked"]
 POLL_SECONDS = 0.2

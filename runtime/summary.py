@@ -41,8 +41,9 @@ def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: 
             print(f"table    {table}")
     for node_id in nodes:
         if kind_of(type(plan.nodes[node_id].spec)) == "plot" and node_id in finished:
-            folder = path / f"{node_id}-{digests.of(node_id)}"
-            print(f"figure   {plan.nodes[node_id].name:<12} {folder / 'figure.png'}  (and .svg)")
+            node, folder = plan.nodes[node_id], path / f"{node_id}-{digests.of(node_id)}"
+            also = f", {node.spec.file}" if node.spec.file else ""
+            print(f"figure   {node.name:<12} {folder / 'figure.png'}  (and .svg{also})")
 
 
 def _show_transcript(plan: Plan, finished: set[str], store: RunStore, digests: InputDigests) -> None:

@@ -21,9 +21,10 @@ from ..session import Session
 from ..store.files import write_whole
 from ..store.run_store import NodeFolder
 from ..training.job import Origin, TrainJob
-from ..training.loop import load_model, train
+from ..training.loop import train
 from ..training.observer import Observer
 from ..training.precision import parameters_in
+from ..training.resume import load_model
 from ..training.saver import signed
 from ..training.stopping import ends
 from .base import StoredComponent

@@ -21,9 +21,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from .draw import FEW, draw, draw_one, key_of, largest, masses_of, nucleus, numbers_of, uniform
-
-__all__ = ["Samplers", "Sampling", "uniform"]
+from .draw import FEW, draw, draw_one, key_of, largest, masses_of, nucleus, numbers_of
 
 COLD, WARM, TEMPERED, TOP_K, TOP_P, MIN_P, BIASED, REPEATS, COUNTS = (1 << bit for bit in range(9))
 """What a row asks for, as bits."""

@@ -24,7 +24,7 @@ from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
 from ..session import Session
 from ..tokenizers.base import Tokenizer
-from ..training.loop import load_model
+from ..training.resume import load_model
 
 GREEDY = Sampling()
 """Always the likeliest token."""

@@ -29,12 +29,10 @@ from .meter import Meter
 from .observer import Watch
 from .precision import dtypes, parameters_in
 from .remat import rematerialise
-from .resume import cut_records, load_model, resume
+from .resume import resume
 from .saver import Saver, due
-from .step import Stepper, step_batches
+from .step import Stepper
 from .trace import traced
-
-__all__ = ["Interrupted", "Progress", "TrainJob", "cut_records", "load_model", "step_batches", "train"]
 
 
 def train(job: TrainJob) -> Progress:

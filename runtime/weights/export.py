@@ -14,7 +14,7 @@ from ..inputs import existing
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.hf import FILE, download, read_file
 from ..tokenizers.ranks import write_ranks
-from ..training.loop import load_model
+from ..training.resume import load_model
 from .write import save_hf, write_json
 
 VOCABULARY = "vocabulary.tiktoken"

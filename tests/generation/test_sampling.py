@@ -12,7 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.sampling import assert_follows, distribution, number_of
 
-from lmc.runtime.generation.sampling import Samplers, Sampling, uniform
+from lmc.runtime.generation.draw import uniform
+from lmc.runtime.generation.sampling import Samplers, Sampling
 from lmc.runtime.generation.settings import sampling_of
 from lmc.runtime.tokenizers.base import Tokenizer
 from lmc.spec.diagnostic import LmcError

@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 from lmc.runtime.data.batch import Example
 from lmc.runtime.data.order import Draw
 from lmc.runtime.placement import Placement
-from lmc.runtime.training.loop import TrainJob, load_model
+from lmc.runtime.training.job import TrainJob
+from lmc.runtime.training.resume import load_model
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.schedule import Cosine
 from lmc.spec.train import AdamW, Every, Train

@@ -19,7 +19,8 @@ from lmc.runtime.models.build import build_model
 from lmc.runtime.placement import Placement
 from lmc.runtime.training import checkpoint
 from lmc.runtime.training.checkpoint import Snapshot
-from lmc.runtime.training.loop import Interrupted, train
+from lmc.runtime.training.job import Interrupted
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.saver import Saver, kept, signed
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.train import Every, Keep

@@ -13,10 +13,11 @@ from lmc.runtime.models.build import build_model
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.placement import Placement
 from lmc.runtime.training import ema
-from lmc.runtime.training.loop import Interrupted, TrainJob, step_batches, train
+from lmc.runtime.training.job import Interrupted, TrainJob
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.schedule import learning_rate
-from lmc.runtime.training.step import SKIPPED_IN_A_ROW, Verdicts
+from lmc.runtime.training.step import SKIPPED_IN_A_ROW, Verdicts, step_batches
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.identity import identity
 from lmc.spec.train import Every, Keep, Profile

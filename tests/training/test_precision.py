@@ -11,10 +11,11 @@ from lmc.runtime.data.batch import Batch
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.placement import Placement
-from lmc.runtime.training.loop import step_batches, train
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.precision import computing, dtypes
 from lmc.runtime.training.remat import rematerialise
+from lmc.runtime.training.step import step_batches
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.identity import identity
 from lmc.spec.model import GatedRecurrence

@@ -13,9 +13,10 @@ from lmc.compiler.cli import main
 from lmc.runtime.events import Event
 from lmc.runtime.progress import describe
 from lmc.runtime.training import clock, machine
-from lmc.runtime.training.loop import step_batches, train
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.meter import work_of
 from lmc.runtime.training.profile_report import report
+from lmc.runtime.training.step import step_batches
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.records import TrainRecord
 from lmc.spec.train import Every, Profile

@@ -15,11 +15,12 @@ from lmc.runtime.models.build import build_model
 from lmc.runtime.placement import Placement
 from lmc.runtime.registry import BUILDERS
 from lmc.runtime.training import checkpoint
-from lmc.runtime.training.job import Origin
-from lmc.runtime.training.loop import Interrupted, step_batches, train
+from lmc.runtime.training.job import Interrupted, Origin
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.optimizer import adamw
 from lmc.runtime.training.resume import begin
+from lmc.runtime.training.step import step_batches
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.optim import SGD, AdamW
 from lmc.spec.schedule import Constant, Linear

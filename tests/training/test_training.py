@@ -25,9 +25,11 @@ from lmc.runtime.probes.observer import ProbeObserver
 from lmc.runtime.stores.base import Database
 from lmc.runtime.tokenizers.base import Tokenizer
 from lmc.runtime.training import checkpoint
-from lmc.runtime.training.loop import Interrupted, TrainJob, load_model, train
+from lmc.runtime.training.job import Interrupted, TrainJob
+from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.optimizer import adamw
+from lmc.runtime.training.resume import load_model
 from lmc.runtime.training.schedule import learning_rate
 from lmc.spec.data import Dialogues
 from lmc.spec.diagnostic import LmcError
@@ -174,7 +176,8 @@ from lmc.runtime.stores.base import Database, TableView
 from lmc.runtime.stores.sqlite import SqliteFile
 from lmc.runtime.tokenizers.build import build_tokenizer
 from lmc.runtime.placement import Placement
-from lmc.runtime.training.loop import TrainJob, train
+from lmc.runtime.training.job import TrainJob
+from lmc.runtime.training.loop import train
 from lmc.spec.data import Dialogues
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.schedule import Cosine
