@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from attrs import frozen
@@ -101,6 +102,49 @@ class Llama3Scaling:
     original: int = option("Positions before scaling.", unit="positions", default=8192, validator=ge(1))
 
 
+@variant("scaling", "ntk")
+@frozen(kw_only=True)
+class NtkScaling:
+    """A larger base, theta factor^(h / (h - 2)) for heads of h channels: low frequencies are divided by `factor`.
+
+    The highest one is kept (NTK-aware scaling, bloc97 2023).
+    """
+
+    factor: float = option("Divides the lowest frequency.", validator=ge(1.0))
+
+
+@variant("scaling", "yarn")
+@frozen(kw_only=True)
+class YarnScaling:
+    """Low frequencies divided by `factor`, high ones kept, a ramp between, q and k scaled (YaRN, Peng et al. 2023).
+
+    A frequency is low if it turns less than `low` times within `original` positions, high if more than `high` times.
+    """
+
+    factor: float = option("Divides the low frequencies.", validator=ge(1.0))
+    original: int = option("Positions before scaling.", unit="positions", validator=ge(1))
+    low: float = option("Turns below which a frequency is low (beta_slow).", default=1.0, validator=gt(0.0))
+    high: float = option(
+        "Turns above which a frequency is high (beta_fast); more than `low`.", default=32.0, validator=gt(0.0)
+    )
+    ramp: Literal["index", "rotations"] = option(
+        "What the ramp is linear in: the number of the frequency, between whole numbers, as common code has it; or its "
+        "turns within `original` positions, as the paper has it.",
+        default="index",
+    )
+    attention: float | None = option(
+        "What q and k are multiplied by; none: 0.1 ln(factor) + 1.", default=None, validator=optional(gt(0.0))
+    )
+
+    @property
+    def multiplier(self) -> float:
+        """What q and k are multiplied by (Peng et al. 2023, eq. 15)."""
+        return 0.1 * math.log(self.factor) + 1.0 if self.attention is None else self.attention
+
+
+Scaling = LinearScaling | Llama3Scaling | NtkScaling | YarnScaling
+
+
 @variant("positions", "rope")
 @frozen(kw_only=True)
 class Rope:
@@ -111,7 +155,15 @@ class Rope:
         "What a position times a frequency counts; in turns the first pair does not rotate.",
         default="radians",
     )
-    scaling: Llama3Scaling | LinearScaling | None = option("How frequencies reach longer contexts.", default=None)
+    scaling: Llama3Scaling | LinearScaling | NtkScaling | YarnScaling | None = option(
+        "How frequencies reach longer contexts.", default=None
+    )
+
+    @property
+    def reach(self) -> int:
+        """Positions that scaling reaches, `original` times `factor`; 0 where it does not say."""
+        scaling = self.scaling
+        return int(scaling.original * scaling.factor) if isinstance(scaling, Llama3Scaling | YarnScaling) else 0
 
 
 @variant("positions", "nope")

@@ -11,7 +11,7 @@ from attrs import frozen
 from .data import Dialogues, Mixture, Text
 from .init import InitMuP
 from .mesh import Mesh
-from .model import Attention, HfWeights, Llama3Scaling, Rope, Transformer
+from .model import Attention, HfWeights, Llama3Scaling, Rope, Transformer, YarnScaling
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
 from .schedule import Part, Product, StepTable, WarmupStableDecay
 from .sources import SHA256, HfDataset, Url, several
@@ -75,11 +75,19 @@ def _attention(spec: Transformer) -> Iterator[Violation]:
             yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"))
         else:
             yield Violation("LM0405", f"rope needs an even head size, not {mixer.head_dim}", ("mixer.head_dim",))
-    scaling = getattr(spec.positions, "scaling", None)
-    if isinstance(scaling, Llama3Scaling) and scaling.low >= scaling.high:
+    if isinstance(spec.positions, Rope):
+        yield from _rope(spec.positions)
+
+
+def _rope(rope: Rope) -> Iterator[Violation]:
+    scaling = rope.scaling
+    if isinstance(scaling, Llama3Scaling | YarnScaling) and scaling.low >= scaling.high:
         paths = ("positions.scaling.low", "positions.scaling.high")
         message = f"`low` is {scaling.low:g} and `high` is {scaling.high:g}; `high` must be more"
-        yield Violation("LM0303", message, paths, "Llama 3 has low = 1, high = 4")
+        yield Violation("LM0303", message, paths, "Llama 3 has low = 1, high = 4; YaRN 1 and 32")
+    if isinstance(scaling, YarnScaling) and scaling.ramp == "index" and rope.theta <= 1:
+        message = f"`theta` is {rope.theta:g}; frequencies must fall for a ramp over their numbers"
+        yield Violation("LM0303", message, ("positions.theta", "positions.scaling.ramp"), "set theta = 10k")
 
 
 def _vocabulary(spec: Transformer, lookup: Lookup) -> Iterator[Violation]:

@@ -35,12 +35,17 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
     "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
     "mlp": frozenset({"gelu", "identity"}),
     "positions": frozenset({"learned", "alibi"}),
-    "scaling": frozenset({"dynamic", "yarn", "longrope"}),
+    "scaling": frozenset({"dynamic", "longrope"}),
     "eval": frozenset({"per_token", "hellaswag", "divergence"}),
     "probe": frozenset({"intervene"}),
     "plot": frozenset({"heatmap", "contour", "bar"}),
 }
 """Variants that the language names and this version cannot run yet."""
+REASONS: dict[tuple[str, str], str] = {
+    ("scaling", "dynamic"): "its frequencies change as a text grows, so that what a cache holds would differ from the "
+    "text read at once; write ntk { factor = ... } for the longest text",
+}
+"""Why a variant of a kind is not there, and what to write in its place."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
     "train": frozenset({"stage", "limits", "secrets", "epochs"}),

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import Factory, define, field
 
 from ...spec.diagnostic import Diagnostics, Edit, Label
-from ...spec.schema import REGISTRY, UNSUPPORTED
+from ...spec.schema import REASONS, REGISTRY, UNSUPPORTED
 from ...spec.span import Source, Span
 from ..syntax import tree
 from ..syntax.parse import KINDS, parse, read_source
@@ -189,7 +189,7 @@ def unknown_variant(
     if name in UNSUPPORTED.get(slot, ()):
         known = ", ".join(v for v in REGISTRY.get(slot, {}) if v)
         message = f"{slot} variant `{name}` is not supported by this version"
-        diagnostics.error("LM0212", span, message, help=f"this version has {known}")
+        diagnostics.error("LM0212", span, message, help=REASONS.get((slot, name), f"this version has {known}"))
         return
     known_names = [v for v in REGISTRY.get(slot, {}) if v] + (blocks or [])
     near = difflib.get_close_matches(name, known_names, 1)

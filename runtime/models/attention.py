@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...spec.model import Attention as AttentionSpec
 from ...spec.model import Nope as NopeSpec
 from ...spec.model import Rope as RopeSpec
+from ...spec.model import YarnScaling as YarnSpec
 from ..registry import BUILDERS, builds
 from . import scaling as _scaling  # noqa: F401  (registers its builders)
 from .attend import attend
@@ -37,15 +38,21 @@ class Rope(nn.Module):
         exponents = torch.arange(0, self.size, 2, dtype=torch.float64) / self.size
         frequencies = scale * self.spec.theta**-exponents
         if self.spec.scaling is not None:
-            frequencies = BUILDERS[type(self.spec.scaling)](self.spec.scaling, frequencies)
+            frequencies = BUILDERS[type(self.spec.scaling)](self.spec.scaling, frequencies, self.spec.theta)
         self.frequencies = frequencies.to(self.frequencies.device)
 
     def tables(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine, float[B, 1, T, E], of int64[B, T] positions; angles are taken in float64."""
+        """Return cosine and sine, float[B, 1, T, E], of int64[B, T] positions; angles are taken in float64.
+
+        Both are multiplied by what scaling multiplies q and k by.
+        """
         angles = positions[:, None, :, None].double() * self.frequencies
         if self.spec.unit == "turns":
             angles = angles.remainder(2 * math.pi)
-        cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+        cos, sin = angles.cos(), angles.sin()
+        if isinstance(self.spec.scaling, YarnSpec):
+            cos, sin = cos * self.spec.scaling.multiplier, sin * self.spec.scaling.multiplier
+        cos, sin = cos.to(dtype), sin.to(dtype)
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 

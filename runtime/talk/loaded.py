@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from ...spec.diagnostic import LmcError
-from ...spec.model import Llama3Scaling, Rope
+from ...spec.model import Rope
 from ...spec.protocol import Automaton
 from ..components.tools import AutomatonNode
 from ..components.trainer import TrainerNode
@@ -140,10 +140,7 @@ def load_run(store: Path, name: str, device: str | None, *, context: int | None,
 def trained_length(run: TrainerNode) -> int:
     """Return the most tokens that a run was trained on, by itself or in the weights that it started from."""
     model, own = run.model.spec, int(run.data.spec.seq_len)
-    scaling = model.positions.scaling if isinstance(model.positions, Rope) else None
-    if model.weights is None or not isinstance(scaling, Llama3Scaling):
-        return own
-    return max(own, int(scaling.factor * scaling.original))
+    return max(own, model.positions.reach) if model.weights is not None and isinstance(model.positions, Rope) else own
 
 
 def _toolkit(session: Session) -> Toolkit | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
+from attrs import evolve
+
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Attention, LinearScaling, Llama3Scaling, RMSNorm, Rope, SwiGLU, Transformer
+from ...spec.model import Attention, LinearScaling, Llama3Scaling, RMSNorm, Rope, SwiGLU, Transformer, YarnScaling
 from ...spec.rules import violations
 from .files import CONFIG, damaged, read_object
 
@@ -83,17 +86,44 @@ def _rope(path: Path, config: Config) -> Rope:
     if kind == "default":
         return Rope(theta=theta)
     if kind == "linear":
-        return Rope(theta=theta, scaling=LinearScaling(factor=_number(path, said, "factor")))
+        return Rope(theta=theta, scaling=LinearScaling(factor=_factor(path, said)))
     if kind == "llama3":
         original = {**_original(config), **said}
         scaling = Llama3Scaling(
-            factor=_number(path, said, "factor"),
+            factor=_factor(path, said),
             low=_number(path, said, "low_freq_factor"),
             high=_number(path, said, "high_freq_factor"),
             original=_whole(path, original, "original_max_position_embeddings"),
         )
         return Rope(theta=theta, scaling=scaling)
-    raise _unsupported(path, f"rope scaling `{kind}`", "supported are llama3 and linear")
+    if kind == "yarn":
+        return Rope(theta=theta, scaling=_yarn(path, config, said))
+    if kind == "dynamic":
+        help = "a larger base for every length is `ntk`; convert the configuration to a larger rope_theta"
+        raise _unsupported(path, "rope scaling `dynamic`, whose frequencies change as a text grows", help)
+    raise _unsupported(path, f"rope scaling `{kind}`", "supported are llama3, linear and yarn")
+
+
+def _yarn(path: Path, config: Config, said: Config) -> YarnScaling:
+    """Return YaRN with what the configuration leaves out as transformers fills it in."""
+    if said.get("truncate") is False:
+        raise _unsupported(path, "a ramp of YaRN between numbers that are not whole", "supported is truncate = true")
+    original = _whole(path, {**_original(config), **said}, "original_max_position_embeddings")
+    said = {k: v for k, v in said.items() if v}
+    longest = {"factor": config.get("max_position_embeddings", 0) / original, **said}
+    scaling = YarnScaling(
+        factor=_factor(path, longest),
+        original=original,
+        low=_number(path, {"beta_slow": 1, **said}, "beta_slow"),
+        high=_number(path, {"beta_fast": 32, **said}, "beta_fast"),
+    )
+    if "attention_factor" in said:
+        return evolve(scaling, attention=_number(path, said, "attention_factor"))
+    if "mscale" in said and "mscale_all_dim" in said:
+        grown = math.log(scaling.factor) / 10
+        above, below = (_number(path, said, key) * grown + 1 for key in ("mscale", "mscale_all_dim"))
+        return evolve(scaling, attention=above / below)
+    return scaling
 
 
 def _present(config: Config, key: str) -> Config:
@@ -120,6 +150,14 @@ def _number(path: Path, config: Config, key: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
         raise damaged(path, f"`{key}` must be a positive number" if key in config else f"it has no `{key}`")
     return float(value)
+
+
+def _factor(path: Path, said: Config) -> float:
+    """Return what frequencies are divided by, at least 1. Raises LmcError (LM0702)."""
+    factor = _number(path, said, "factor")
+    if factor < 1:
+        raise damaged(path, f"`factor` is {factor:g}; it must be at least 1")
+    return factor
 
 
 def _unsupported(path: Path, what: str, help: str) -> LmcError:

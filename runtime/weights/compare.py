@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Attention, LinearScaling, Llama3Scaling, Rope, SwiGLU, Transformer
+from ...spec.model import Attention, Rope, Scaling, SwiGLU, Transformer, YarnScaling
 from ...spec.schema import variant_of
 from .files import CONFIG
 
@@ -34,7 +34,10 @@ def options(spec: Transformer) -> dict[str, Any]:
         found |= {"mlp.hidden": mlp.hidden, "mlp.bias": mlp.bias}
     if isinstance(positions, Rope):
         found |= {"positions.theta": positions.theta, "positions.unit": positions.unit}
-        found["positions.scaling"] = positions.scaling
+        scaling = positions.scaling
+        if isinstance(scaling, YarnScaling):  # so that 0.1 ln(factor) + 1 is the same, written or not
+            scaling = evolve(scaling, attention=scaling.multiplier)
+        found["positions.scaling"] = scaling
     return found
 
 
@@ -42,7 +45,7 @@ def shown(value: Any) -> str:
     """Return the value of an option as the language writes it."""
     if isinstance(value, type):
         return variant_of(value)
-    if isinstance(value, LinearScaling | Llama3Scaling):
+    if isinstance(value, Scaling):
         fields = ", ".join(f"{key} = {shown(item)}" for key, item in asdict(value).items())
         return f"{variant_of(type(value))} {{ {fields} }}"
     if isinstance(value, bool) or value is None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Attention, Llama3Scaling, Rope, Transformer
+from ...spec.model import Attention, LinearScaling, Llama3Scaling, NtkScaling, Rope, Transformer, YarnScaling
 from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
 from ..store.files import write_whole
@@ -83,12 +83,12 @@ def config_of(spec: Transformer, positions: int) -> dict[str, Any]:
         "hidden_act": "silu",
         "hidden_size": spec.width,
         "intermediate_size": spec.mlp.hidden,
-        "max_position_embeddings": _longest(rope, positions),
+        "max_position_embeddings": max(positions, rope.reach),
         "num_attention_heads": mixer.heads,
         "num_hidden_layers": spec.layers,
         "num_key_value_heads": mixer.kv_heads,
         "rms_norm_eps": spec.norm.eps,
-        "rope_theta": rope.theta,
+        "rope_theta": _theta(rope, mixer.head_size(spec.width)),
         "rope_scaling": _scaling(rope),
         "tie_word_embeddings": spec.tied,
         "vocab_size": spec.num_ids(),
@@ -104,6 +104,8 @@ def _inexpressible(spec: Transformer) -> str:
         return "attention without positions"
     if rope.unit == "turns":
         return "rope in turns"
+    if isinstance(rope.scaling, YarnScaling) and rope.scaling.ramp == "rotations":
+        return "a ramp of YaRN over rotations"
     if spec.width % mixer.heads:
         return f"{mixer.heads} heads that do not divide width {spec.width}"
     if mixer.bias == "qkv" and spec.mlp.bias:
@@ -123,10 +125,21 @@ def _scaling(rope: Rope) -> dict[str, Any] | None:
             "high_freq_factor": scaling.high,
             "original_max_position_embeddings": scaling.original,
         }
-    return {"rope_type": "linear", "factor": scaling.factor}
+    if isinstance(scaling, YarnScaling):
+        return {
+            "rope_type": "yarn",
+            "factor": scaling.factor,
+            "beta_slow": scaling.low,
+            "beta_fast": scaling.high,
+            "attention_factor": scaling.multiplier,
+            "original_max_position_embeddings": scaling.original,
+        }
+    return {"rope_type": "linear", "factor": scaling.factor} if isinstance(scaling, LinearScaling) else None
 
 
-def _longest(rope: Rope, positions: int) -> int:
-    """Return the positions that a model is said to read: those trained on, or those that scaling reaches."""
-    reached = rope.scaling.original * rope.scaling.factor if isinstance(rope.scaling, Llama3Scaling) else 0
-    return max(positions, int(reached))
+def _theta(rope: Rope, size: int) -> float:
+    """Return the base for heads of `size` channels; NTK-aware scaling is a larger one."""
+    scaling = rope.scaling
+    if isinstance(scaling, NtkScaling) and size > 2:
+        return float(rope.theta * scaling.factor ** (size / (size - 2)))
+    return rope.theta

@@ -89,8 +89,15 @@ UNSUPPORTED: list[tuple[Edit, str]] = [
     (lambda c: c.pop("model_type"), "the architecture `None`"),
     (lambda c: c.update(hidden_act="gelu"), "hidden_act `gelu`"),
     (lambda c: c.update(quantization_config={"bits": 4}), "quantised weights"),
-    (lambda c: c.update(rope_scaling={"rope_type": "yarn", "factor": 2.0}), "rope scaling `yarn`"),
-    (lambda c: c.update(rope_scaling={"type": "dynamic", "factor": 2.0}), "rope scaling `dynamic`"),
+    (lambda c: c.update(rope_scaling={"rope_type": "longrope", "factor": 2.0}), "rope scaling `longrope`"),
+    (
+        lambda c: c.update(rope_scaling={"rope_type": "yarn", "factor": 2.0, "truncate": False}),
+        "a ramp of YaRN between numbers that are not whole",
+    ),
+    (
+        lambda c: c.update(rope_scaling={"type": "dynamic", "factor": 2.0}),
+        "rope scaling `dynamic`, whose frequencies change as a text grows",
+    ),
     (lambda c: c.update(partial_rotary_factor=0.5), "rope on part of a head"),
     (lambda c: c.update(model_type="mistral", max_position_embeddings=9000), "a sliding window of 4096"),
     (lambda c: c.update(model_type="mistral", sliding_window=8, max_position_embeddings=9), "a sliding window of 8"),

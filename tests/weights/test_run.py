@@ -126,7 +126,7 @@ def test_every_byte_that_is_read_enters_the_digest_of_inputs(folder: Path) -> No
         ('folder = file("w")', 'folder = "w"', "LM0301"),
         ('folder = file("w")', 'folder = file("w"), new_rows = "zero"', "LM0304"),
         ("weights : hf", "weights : gguf", "LM0202"),
-        ("scaling : llama3", "scaling : yarn", "LM0212"),
+        ("scaling : llama3", "scaling : longrope", "LM0212"),
         ("original = 16", "original = 16, low = 4", "LM0303"),
         ("head_dim = 6", "head_dim = 7", "LM0405"),
         ("heads = 4, kv_heads = 2", "heads = 4, kv_heads = 3", "LM0403"),

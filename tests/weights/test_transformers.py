@@ -12,9 +12,9 @@ from lmc.runtime.models.layout import SequenceLayout
 from lmc.runtime.models.transformer import TransformerModel
 from lmc.runtime.weights import load_hf
 from lmc.runtime.weights.write import save_hf
-from lmc.spec.model import Attention, LinearScaling, Llama3Scaling, Rope, SwiGLU
+from lmc.spec.model import Attention, LinearScaling, Llama3Scaling, NtkScaling, Rope, SwiGLU, YarnScaling
 
-from .made import LLAMA3, ours, saved, theirs, tokens
+from .made import LLAMA3, YARN, ours, saved, theirs, tokens
 
 transformers = pytest.importorskip("transformers", reason="needs the transformers library")
 pytestmark = pytest.mark.transformers
@@ -35,6 +35,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "narrow-heads": {"head_dim": 6},
     "llama3": {"rope_parameters": LLAMA3},
     "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}},
+    "yarn": {"rope_parameters": YARN},
+    "yarn, steep": {"rope_parameters": {**YARN, "factor": 40.0, "beta_slow": 2.0, "beta_fast": 3.0}},
+    "yarn, q and k as they are": {"rope_parameters": {**YARN, "attention_factor": 1.0}},
+    "yarn, of mscale": {"rope_parameters": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.2}},
     "theta": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
     "odd-vocabulary": {"vocab_size": 257, "rms_norm_eps": 1e-3},
     "all": {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True, "rope_parameters": LLAMA3},
@@ -151,6 +155,9 @@ EXPORTED: dict[str, dict[str, Any]] = {
     "head-dim": {"mixer": Attention(heads=2, kv_heads=1, head_dim=10)},
     "linear": {"positions": Rope(theta=1e6, scaling=LinearScaling(factor=2.5))},
     "llama3": {"positions": Rope(theta=5e5, scaling=Llama3Scaling(factor=4.0, low=1.5, high=5.0, original=16))},
+    "yarn": {"positions": Rope(scaling=YarnScaling(factor=4.0, original=16, low=0.5, high=3.0))},
+    "yarn, attention": {"positions": Rope(scaling=YarnScaling(factor=4.0, original=16, attention=1.3))},
+    "ntk": {"positions": Rope(theta=100.0, scaling=NtkScaling(factor=8.0))},
     "one-layer": {"layers": 1, "vocab": 257},
 }
 
