@@ -27,6 +27,18 @@ class Attention:
         "Which projections have a bias: none, those to queries, keys and values, or the one of the output as well.",
         default="none",
     )
+    window: int | None = option(
+        "Positions of its document that a position sees, itself included; none: all before it.",
+        unit="positions",
+        default=None,
+        validator=optional(ge(1)),
+    )
+    sinks: int = option(
+        "First positions of a document that all its positions see beside `window`.",
+        unit="positions",
+        default=0,
+        validator=ge(0),
+    )
 
     def head_size(self, width: int) -> int:
         """Return the channels of a head."""
@@ -166,6 +178,20 @@ class Rope:
         return int(scaling.original * scaling.factor) if isinstance(scaling, Llama3Scaling | YarnScaling) else 0
 
 
+@variant("positions", "alibi")
+@frozen(kw_only=True)
+class Alibi:
+    """Scores of attention fall linearly with distance, by a slope of each head (Press et al. 2022)."""
+
+
+@variant("positions", "learned")
+@frozen(kw_only=True)
+class Learned:
+    """A table of positions that is added to the embedding, drawn as that is."""
+
+    length: int = option("Positions that the model knows; no text is longer.", unit="positions", validator=ge(1))
+
+
 @variant("positions", "nope")
 @frozen(kw_only=True)
 class Nope:
@@ -207,7 +233,7 @@ class Transformer:
     mixer: Attention | GatedRecurrence = option("How positions exchange information.")
     mlp: SwiGLU = option("The position-wise part of a block.", default=SwiGLU())
     norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
-    positions: Rope | Nope = option("How attention knows positions.", default=Rope())
+    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Rope())
     tied: bool = option("Whether the head shares the embedding's weights.", default=False)
     init: Init = option("How weights are drawn.", default=InitITL())
     weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
@@ -220,8 +246,15 @@ class Transformer:
     def num_params(self) -> int:
         """Return the number of parameters, tied weights once. Raises ValueError while the vocabulary is unknown."""
         block = self.mixer.num_params(self.width) + self.mlp.num_params(self.width) + 2 * self.width
-        tables = 1 if self.tied else 2
-        return self.layers * block + self.width + tables * self.num_ids() * self.width
+        tables = self.num_ids() * (1 if self.tied else 2)
+        if isinstance(self.positions, Learned):
+            tables += self.positions.length
+        return self.layers * block + self.width + tables * self.width
+
+    @property
+    def longest(self) -> int | None:
+        """Most positions of a text; None where the model sets no limit."""
+        return self.positions.length if isinstance(self.positions, Learned) else None
 
     def num_ids(self) -> int:
         """Return the number of token ids. Raises ValueError while the vocabulary is unknown."""

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .data import Dialogues, Mixture, Text
+from .evaluation import LossEval
 from .init import InitMuP
 from .mesh import Mesh
-from .model import Attention, HfWeights, Llama3Scaling, Rope, Transformer, YarnScaling
+from .model import Alibi, Attention, GatedRecurrence, HfWeights, Llama3Scaling, Rope, Transformer, YarnScaling
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
 from .schedule import Part, Product, StepTable, WarmupStableDecay
 from .sources import SHA256, HfDataset, Url, several
@@ -57,12 +58,20 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield from _protocol(spec, lookup)
     elif isinstance(spec, Train):
         yield from _train(spec, lookup)
+    elif isinstance(spec, LossEval):
+        yield from _loss(spec, lookup)
 
 
 def _attention(spec: Transformer) -> Iterator[Violation]:
     mixer = spec.mixer
     if not isinstance(mixer, Attention):
+        if isinstance(spec.positions, Alibi):
+            message = "`alibi` lowers scores of attention, and the mixer has none"
+            yield Violation("LM0309", message, ("positions", "mixer"), "use attention, or positions : learned or nope")
         return
+    if mixer.sinks and mixer.window is None:
+        message = "`sinks` are seen beside a `window`, and there is none"
+        yield Violation("LM0309", message, ("mixer.sinks",), "set mixer.window, or drop `sinks`")
     if spec.width % mixer.heads and mixer.head_dim is None:
         message = f"{mixer.heads} heads do not divide width {spec.width}"
         yield Violation("LM0401", message, ("mixer.heads", "width"), "choose heads that divide the width")
@@ -227,6 +236,9 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             yield Violation("LM0406", "the model and the data have different tokenizers", ("model", "data"), "use one")
         elif message := missing_ids(model.vocab, lookup(data.tokenizer).vocab):
             yield Violation("LM0406", message, ("model", "data"), "set the model's tokenizer")
+        if message := _too_long(model, data):
+            help = f"set positions.length = {data.seq_len}, or lower seq_len"
+            yield Violation("LM0303", message, ("model:positions.length", "data:seq_len"), help)
     yield from _schedule(spec)
     yield from _start(spec, model, lookup)
     if spec.mesh is not None and isinstance(model.mixer, Attention):
@@ -249,15 +261,38 @@ def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violatio
         help = f"its last is {other.steps:,}; `every.checkpoint` says which others stay"
         yield Violation("LM0408", message, ("init.step",), help)
     theirs = lookup(other.model)
-    parts = ("tokenizer", "layers", "width", "vocab", "mixer", "mlp", "norm", "tied")
+    parts = ("tokenizer", "layers", "width", "vocab", "mlp", "norm", "tied")
     differing = [name for name in parts if getattr(model, name) != getattr(theirs, name)]
+    differing += ["mixer"] * (_weights_of(model.mixer) != _weights_of(theirs.mixer))
+    differing += ["positions"] * ((model.longest is None) != (theirs.longest is None))
     scaled = [init if isinstance(init, InitMuP) else None for init in (model.init, theirs.init)]
     if differing := differing + ["init"] * (scaled[0] != scaled[1]):
         message = f"the model differs from that of the run it starts from in {', '.join(differing)}"
         yield Violation("LM0408", message, ("init.run", "model"), "start from a run of a model of this shape")
+    if spec.init.optimizer and not differing and model.longest != theirs.longest:
+        message = f"moments of {theirs.longest:,} positions do not fit {model.longest:,}"
+        yield Violation("LM0408", message, ("init.optimizer",), "leave `optimizer` out")
     if spec.init.optimizer and type(spec.optim) is not type(other.optim):
         message = "the run it starts from has another kind of optimiser"
         yield Violation("LM0408", message, ("init.optimizer",), "leave `optimizer` out")
+
+
+def _too_long(model: Transformer, data: Any) -> str:
+    """Return what is wrong with texts of a data set for a model that has learned its positions; "" if nothing."""
+    if model.longest is None or data.seq_len <= model.longest:
+        return ""
+    return f"texts of the data have up to {data.seq_len:,} tokens; the model has learned {model.longest:,} positions"
+
+
+def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
+    message = "" if spec.data is None else _too_long(lookup(lookup(spec.run).model), lookup(spec.data))
+    if message:
+        yield Violation("LM0303", message, ("data",), "evaluate shorter texts, or let the model learn more positions")
+
+
+def _weights_of(mixer: Attention | GatedRecurrence) -> Attention | GatedRecurrence:
+    """Return a mixer without what its weights do not depend on."""
+    return evolve(mixer, window=None, sinks=0) if isinstance(mixer, Attention) else mixer
 
 
 def _schedule(spec: Train) -> Iterator[Violation]:

@@ -34,7 +34,6 @@ UNSUPPORTED: dict[str, frozenset[str]] = {
     "data": frozenset({"mqar", "bios"}),
     "mixer": frozenset({"mamba", "hyena", "based", "rnn"}),
     "mlp": frozenset({"gelu", "identity"}),
-    "positions": frozenset({"learned", "alibi"}),
     "scaling": frozenset({"dynamic", "longrope"}),
     "eval": frozenset({"per_token", "hellaswag", "divergence"}),
     "probe": frozenset({"intervene"}),

@@ -310,6 +310,8 @@ class PlanBuilder:
         if getattr(spec, "protocols", ()):
             spec = evolve(spec, automaton=automaton_node(self, world, cell))
         check_marks(self, world, cell, spec)
+        for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
+            raise Problem(self._violation(world, cell, violation))
         node_id = identity(spec, world.neutral(cell))
         self.nodes.setdefault(node_id, Node(node_id, spec, decl.name, self.place(decl.name_span)))
         return node_id

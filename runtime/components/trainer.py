@@ -113,7 +113,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
             return None
         start = self.spec.init
         folder = session.folder(self.origin.node.id).path
-        return Origin(folder, int(self.origin.spec.steps if start.step is None else start.step), start.optimizer)
+        step = int(self.origin.spec.steps if start.step is None else start.step)
+        return Origin(folder, step, start.optimizer, self.origin.model.spec.longest)
 
     def deciders(self, session: Session) -> list[str]:
         """Return the evaluations that the run may end because of."""

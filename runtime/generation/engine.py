@@ -49,7 +49,7 @@ class Engine:
     """Continues prompts with a model that must not change meanwhile, `lanes` at a time.
 
     Attributes:
-        context: most tokens of a transcript; None for no limit but memory.
+        context: most tokens of a transcript, at most the positions that the model knows; None for no limit but memory.
         tree: what is kept of prompts and dialogues between runs; None for nothing.
         note: told what people should know, such as a slower way that had to be taken.
     """
@@ -66,7 +66,8 @@ class Engine:
         note: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.model, self.tokenizer, self.toolkit, self.lanes = model, tokenizer, toolkit, lanes
-        self.context, self.tree, self.note = context, tree, note
+        limits = [limit for limit in (context, model.spec.longest) if limit is not None]
+        self.context, self.tree, self.note = min(limits, default=None), tree, note
         self.stats = Stats()
         self.device = model.embed.weight.device
         self.weights = StepWeights.of(model)

@@ -55,10 +55,11 @@ def score(
         In the order of the pairs, in nats; of an empty continuation ().
 
     Raises:
-        ValueError: for an empty prompt and for an id that the model lacks; the message says which pair.
+        ValueError: for an empty prompt, an id that the model lacks, a text beyond its positions; the message says
+            which pair.
     """
     given = [(tuple(prompt), tuple(continuation)) for prompt, continuation in pairs]
-    _check(given, model.spec.num_ids())
+    _check(given, model.spec.num_ids(), model.spec.longest)
     if budget < 1:
         raise ValueError("a forward pass has at least one slot")
     scored: Scored = dict.fromkeys(given, ())
@@ -67,10 +68,13 @@ def score(
     return [scored[pair] for pair in given]
 
 
-def _check(pairs: Sequence[tuple[Tokens, Tokens]], num_ids: int) -> None:
+def _check(pairs: Sequence[tuple[Tokens, Tokens]], num_ids: int, longest: int | None) -> None:
     for number, (prompt, continuation) in enumerate(pairs):
         if not prompt:
             raise ValueError(f"pair {number}: a prompt needs at least one token")
+        if longest is not None and len(prompt) + len(continuation) > longest + 1:  # nothing follows the last
+            message = f"{len(prompt) + len(continuation)} tokens; the model has learned {longest} positions"
+            raise ValueError(f"pair {number}: {message}")
         for token in (*prompt, *continuation):
             if not 0 <= token < num_ids:
                 raise ValueError(f"pair {number}: token {token} is not among the model's {num_ids} ids")

@@ -16,6 +16,7 @@ from attrs import frozen
 from torch import Tensor
 
 from .masks import And, Causal, Document, Full, Mask, Memory, Parts, Seen, Sliding, intersection, union
+from .reach import Near, fall
 from .spans import Groups, Spans
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Shape:
         rows: B. queries: T, slots of q. keys: S, slots of k and v. head_size: E.
         dtype: of q, k and v. device: where they lie.
         past: int64[B], position of each row's first query; None for 0 in all, which faster ways than a mask need.
+        slopes: float[H], what scores fall by per position, for which there is only the mask; None for nothing.
+        positions: int64[B, T], of slots that are queries and keys, where they do not count the slots of documents.
     """
 
     rows: int
@@ -51,6 +54,16 @@ class Shape:
     device: torch.device
     past: Tensor | None = None
     head_size: int = 64
+    slopes: Tensor | None = None
+    positions: Tensor | None = None
+
+    @property
+    def places(self) -> tuple[Tensor, Tensor]:
+        """Positions of queries and keys, int64[B or 1, T] and int64[B or 1, S], up to a number for each document."""
+        if self.positions is not None:
+            return self.positions, self.positions
+        queries, keys = (torch.arange(size, device=self.device)[None] for size in (self.queries, self.keys))
+        return queries if self.past is None else self.past[:, None] + queries, keys
 
 
 class Lowered(ABC):
@@ -72,26 +85,27 @@ def lower(mask: Mask, shape: Shape) -> Lowered:
     Rows that continue a cache never decide it by their lengths, so that a row's bits do not depend on its neighbours.
     """
     mask = _fit(mask, shape)
-    if isinstance(mask, Full):
+    even = shape.slopes is None
+    if even and isinstance(mask, Full):
         return Flags(causal=False)
-    if isinstance(mask, Causal) and shape.past is None:
+    if even and isinstance(mask, Causal) and shape.past is None:
         return Flags(causal=True)
     within = causal_in_documents(mask)
-    if within is not None and shape.past is None and shape.queries == shape.keys:
+    if within is not None and shape.past is None and shape.queries == shape.keys and shape.positions is None:
         apart = _documents_apart(*within, shape)
         if apart is not None:
             return apart
-    return Flex.of(mask, shape) if _flexible(shape) else Additive.of(mask, shape)
+    return Flex.of(mask, shape) if even and _flexible(shape) else Additive.of(mask, shape)
 
 
 def causal_in_documents(mask: Mask) -> tuple[Document, Mask] | None:
-    """Return the document mask and the rest, if the rest is causal or causal and sliding, the same at any offset."""
+    """Return the document mask and the rest, if it is causal, or within a window: as in a row of its own."""
     parts = mask.parts if isinstance(mask, And) else ()
     documents = [part for part in parts if isinstance(part, Document) and part.keys is None]
-    rest = [part for part in parts if isinstance(part, (Causal, Sliding))]
+    rest = [part for part in parts if isinstance(part, (Causal, Sliding)) or (isinstance(part, Near) and part.counted)]
     if len(documents) != 1 or Causal() not in rest or len(documents) + len(rest) != len(parts):
         return None
-    return documents[0], intersection(rest)
+    return documents[0], intersection(part.apart if isinstance(part, Near) else part for part in rest)
 
 
 def _fit(mask: Mask, shape: Shape) -> Mask:
@@ -99,7 +113,9 @@ def _fit(mask: Mask, shape: Shape) -> Mask:
     if isinstance(mask, Parts):
         parts = [_fit(part, shape) for part in mask.parts]
         return intersection(parts) if isinstance(mask, And) else union(parts)
-    wide = isinstance(mask, Sliding) and shape.past is None and mask.window >= shape.queries
+    wide = False
+    if isinstance(mask, Sliding) or (isinstance(mask, Near) and mask.counted):
+        wide = shape.past is None and mask.window >= shape.queries
     return Full() if wide or (isinstance(mask, Memory) and mask.columns >= shape.keys) else mask
 
 
@@ -110,9 +126,14 @@ def _documents_apart(documents: Document, rest: Mask, shape: Shape) -> Lowered |
     if len(spans.lengths) == shape.rows:
         return lower(rest, shape)
     if shape.device.type == "cuda":
-        return Varlen.of(spans, rest, shape) if _flash(shape) else None
+        return Varlen.of(spans, rest, shape) if _flash(shape) and _runs(rest) and shape.slopes is None else None
     rows = Rows.of(spans, rest, shape)
     return rows if rows.cost < shape.rows * shape.queries * shape.keys else None
+
+
+def _runs(rest: Mask) -> bool:
+    """Whether the keys that a query sees lie side by side, as a window without sinks has them."""
+    return isinstance(rest, Causal) or all(isinstance(part, (Causal, Sliding)) for part in getattr(rest, "parts", ()))
 
 
 def _flexible(shape: Shape) -> bool:
@@ -150,7 +171,7 @@ class Additive(Lowered):
     """SDPA with a dense mask that is added to the scores; on CPU this is faster than a boolean one.
 
     Attributes:
-        bias: float[B or 1, 1, T, S], 0 or -inf.
+        bias: float[B or 1, 1 or H, T, S], 0 or what scores fall by, or -inf.
         empty: bool[B or 1, 1, T, 1], queries that see no key; None where there are surely none.
     """
 
@@ -169,7 +190,11 @@ class Additive(Lowered):
             visible = visible | empty
             if shape.device.type == "cpu" and not bool(empty.any()):
                 empty = None
-        bias = torch.zeros(visible.shape, dtype=shape.dtype, device=shape.device)
+        if shape.slopes is None:
+            bias = torch.zeros(visible.shape, dtype=shape.dtype, device=shape.device)
+        else:
+            bias = fall(shape.slopes, *shape.places, shape.dtype).expand(len(visible), -1, -1, -1)
+            return Additive(bias.masked_fill(~visible, -torch.inf), empty)
         return Additive(bias.masked_fill_(~visible, -torch.inf), empty)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -193,7 +218,7 @@ class Rows(Lowered):
     def of(spans: Spans, rest: Mask, shape: Shape) -> Rows:
         """Group the documents by length, and lower what is left of the mask for each group."""
         groups = Groups.of(spans)
-        inner = (Shape(n, width, width, shape.dtype, shape.device) for n, width in groups.sizes)
+        inner = (Shape(n, width, width, shape.dtype, shape.device, slopes=shape.slopes) for n, width in groups.sizes)
         return Rows(groups, tuple(lower(rest, group) for group in inner))
 
     @property

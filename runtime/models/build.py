@@ -26,5 +26,6 @@ def build_model(spec: Transformer, placement: Placement, seed: int | None) -> Tr
 
 def reset_buffers(model: TransformerModel) -> None:
     """Recompute what no checkpoint holds."""
+    model.reach.reset_parameters()
     if model.rope is not None:
         model.rope.reset_parameters()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor
 
+from .attend import Additive, Shape
 from .attention import Attention
 from .cache import KVCache, ModelCache
 from .layers import Linear, RMSNorm, SwiGLU
@@ -88,8 +89,8 @@ class Where(NamedTuple):
 
     Attributes:
         live: positions that attention reads.
-        slots: int64[n] into rows and positions, and `mask`, additive float[n, 1, 1, live]; None for rows of one length,
-            all active.
+        slots: int64[n] into rows and positions; None for rows of one length, all active.
+        mask: additive float[n or 1, 1 or H, 1, live]; None where such rows see all that they hold.
         turns: cosine and signed sine of the positions, float[n, 1, E] or float[E]; None without rotary positions.
     """
 
@@ -134,6 +135,8 @@ class Decoder:
             return self._ordinary(tokens, active, live)
         past = self.cache.lengths[: len(tokens)]
         x = self.model.embed.weight.index_select(0, tokens)
+        if self.model.positions is not None:
+            x = x + self.model.learned(past, active)
         where = self._even(live) if even else self._ragged(past, active, live)
         for weights, layer in zip(self.blocks, self.cache.layers, strict=True):
             assert isinstance(layer, KVCache)
@@ -145,18 +148,28 @@ class Decoder:
     def _even(self, live: int) -> Where:
         """Return where the new position of rows of one length lies."""
         turns = None if self.tables is None else (self.tables[0][live - 1], self.tables[1][live - 1])
-        return Where(live, None, None, turns)
+        return Where(live, None, self._mask(self.columns[live - 1 : live], live), turns)
 
     def _ragged(self, past: Tensor, active: Tensor, live: int) -> Where:
         slots = self.starts[: len(past)] + torch.where(active, past, self.cache.capacity)
-        hidden = self.columns[:live] > past[:, None]
-        mask = torch.zeros(hidden.shape, dtype=self.model.embed.weight.dtype, device=hidden.device)
-        mask = mask.masked_fill_(hidden, -torch.inf)[:, None, None]
+        mask = self._mask(past, live)
+        if mask is None:
+            hidden = self.columns[:live] > past[:, None]
+            mask = torch.zeros(hidden.shape, dtype=self.model.embed.weight.dtype, device=hidden.device)
+            mask = mask.masked_fill_(hidden, -torch.inf)[:, None, None]
         turns = None
         if self.tables is not None:
             cos, sin = self.tables
             turns = cos.index_select(0, past)[:, None], sin.index_select(0, past)[:, None]
         return Where(live, slots, mask, turns)
+
+    def _mask(self, past: Tensor, live: int) -> Tensor | None:
+        """Return the mask of a window or of ALiBi for queries at positions `past` int64[n or 1]; None without."""
+        reach, weight = self.model.reach, self.model.embed.weight
+        if reach.plain:
+            return None
+        shape = Shape(len(past), 1, live, weight.dtype, weight.device, past, slopes=reach.slopes)
+        return Additive.of(reach.rows, shape).bias
 
     def _normed(self, x: Tensor) -> Tensor:
         """Return float[n, D] divided by its root mean square."""

@@ -159,6 +159,8 @@ def init_orthogonal(init: InitOrthogonal, model: TransformerModel, seed: int) ->
 @builds(InitMuP)
 def init_mup(init: InitMuP, model: TransformerModel, seed: int) -> None:
     """Draw embedding and head with a sigma that does not know the width; hidden matrices keep fan_in^-1/2."""
-    draw_normal(model.embed.weight, init.embedding_std(model.spec.tied), generator_for(seed, "embed"))
+    for path, table in (("embed", model.embed), ("positions", model.positions)):
+        if table is not None:
+            draw_normal(table.weight, init.embedding_std(model.spec.tied), generator_for(seed, path))
     if not model.spec.tied:
         draw_normal(model.unembed.weight, init.head_std, generator_for(seed, "unembed"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...spec.model import Attention as AttentionSpec
+from ...spec.model import Learned as LearnedSpec
 from ...spec.model import Rope as RopeSpec
 from ...spec.model import Transformer as TransformerSpec
 from ..registry import BUILDERS
@@ -19,6 +20,7 @@ from .init import generator_for
 from .inits import draw_weights, logit_multiplier, query_multiplier
 from .layers import Embedding, Linear, RMSNorm
 from .layout import SequenceLayout
+from .reach import Reach
 from .sites import Site
 
 
@@ -55,6 +57,10 @@ class TransformerModel(nn.Module):
         self.rope: Rope | None = None
         if isinstance(spec.positions, RopeSpec) and isinstance(spec.mixer, AttentionSpec):
             self.rope = Rope(spec.positions, spec.mixer.head_size(spec.width))
+        self.positions: Embedding | None = None
+        if isinstance(spec.positions, LearnedSpec):
+            self.positions = Embedding(spec.positions.length, spec.width)
+        self.reach = Reach(spec)
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = RMSNorm(spec.norm, spec.width)
         self.unembed = Linear(spec.width, spec.num_ids())
@@ -71,19 +77,34 @@ class TransformerModel(nn.Module):
         With a cache, the used slots of each row continue that row and are appended to it; `layout.positions`
         must count on from the cache's lengths (`SequenceLayout.chunk`, `SequenceLayout.packed_chunk`). `live` is at
         least the length of the longest row once they are there; the device is asked where nothing tells.
-        Raises ValueError beyond the cache's capacity.
+        Raises ValueError beyond the cache's capacity and beyond the positions that the model has learned.
         """
         if cache is not None:
             known = live if layout.spread is None else layout.spread.live
             if (int((cache.lengths + layout.lengths).max()) if known is None else known) > cache.capacity:
                 raise ValueError(f"the cache holds {cache.capacity} positions per row; more were given")
-        x = self.embed_site(self.embed(tokens))
-        context = Context(layout, self.rope, x.dtype, cache, live)
+        x = self.embed(tokens)
+        if self.positions is not None:
+            x = x + self.learned(layout.positions, layout.documents >= 0)
+        x = self.embed_site(x)
+        context = Context(layout, self.rope, self.reach, x.dtype, cache, live)
         for number, block in enumerate(self.blocks):
             x = block(x, context, None if cache is None else cache.layers[number])
         if cache is not None:
             cache.advance(layout.lengths)
         return self.norm(x)  # type: ignore[no-any-return]
+
+    def learned(self, positions: Tensor, used: Tensor) -> Tensor:
+        """Return the table's rows float[..., D] of int64 positions; those of slots not `used` mean nothing.
+
+        One position beyond the table is taken for its last: examples end in a token that is only a target. Raises
+        ValueError further beyond, on CPU alone, since a device would have to be asked; there it is the last row, too.
+        """
+        assert self.positions is not None
+        length = self.positions.num_embeddings
+        if positions.device.type == "cpu" and bool((used & (positions > length)).any()):
+            raise ValueError(f"the model has learned {length} positions; a text is longer")
+        return self.positions(positions.clamp(max=length - 1))  # type: ignore[no-any-return]
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits float[..., V] of normalised hidden states float[..., D]."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from ...spec.diagnostic import LmcError
+from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Rope
 from ...spec.protocol import Automaton
 from ..components.tools import AutomatonNode
@@ -133,6 +133,10 @@ def load_run(store: Path, name: str, device: str | None, *, context: int | None,
     model = load_model(found.folder, run.architecture(session), run.loading(session))
     toolkit = _toolkit(session)
     longest = trained_length(run) if context is None else context
+    if model.spec.longest is not None and longest > model.spec.longest:
+        message = f"the model has learned {model.spec.longest:,} positions; a context of {longest:,} is more"
+        help = "lower --context, or train with a larger positions.length"
+        raise LmcError(Diagnostic("LM0810", message, None, help=help))
     engine = Engine(model, tokenizer, toolkit, lanes, context=longest, tree=PrefixTree(memory))
     return LoadedRun(name, model, tokenizer, toolkit, engine)
 

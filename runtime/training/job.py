@@ -42,11 +42,13 @@ class Origin:
         folder: of the other training. step: of its checkpoint.
         optimizer: whether the state of its optimiser is taken over, and with it the weights themselves where it keeps
             a running mean of them.
+        longest: positions that its model has learned; None where it has no table of them.
     """
 
     folder: Path
     step: int
     optimizer: bool = False
+    longest: int | None = None
 
 
 @frozen(kw_only=True)

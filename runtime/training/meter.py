@@ -31,14 +31,18 @@ def work_of(model: Transformer, batches: Sequence[Batch]) -> Work:
     """Return the work of the micro-batches of a step, which are still on the processor.
 
     Operations are 6 per matmul weight and token, the head's at trained positions only, and 6 L S D per token for
-    causal attention of S positions: forward and backward pass, nothing that is computed again, no padding.
+    causal attention of S positions, of which a window of W with M sinks leaves r (2 S - r) / S^2, r = min(W + M, S):
+    forward and backward pass, nothing that is computed again, no padding.
     """
     lengths = np.concatenate([batch.layout.lengths.numpy() for batch in batches])
     tokens, loss_tokens = int(lengths.sum()), int(batches[0].n_loss)
     width, mixer = model.width, model.mixer
     block = mixer.num_params(width) + model.mlp.num_params(width)
     channels = mixer.heads * mixer.head_size(width) if isinstance(mixer, Attention) else 0
-    squares = float(np.square(lengths, dtype=np.float64).sum())
+    hidden = np.zeros_like(lengths)
+    if isinstance(mixer, Attention) and mixer.window is not None:
+        hidden = np.maximum(0, lengths - mixer.window - mixer.sinks)
+    squares = float((np.square(lengths, dtype=np.float64) - np.square(hidden, dtype=np.float64)).sum())
     dense = 6.0 * (model.layers * block * tokens + model.num_ids() * width * loss_tokens)
     return Work(tokens, loss_tokens, dense + 6.0 * model.layers * channels * squares)
 

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from attrs import evolve
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Transformer
+from ...spec.model import Learned, Transformer
 from ..models.build import build_model
 from ..models.transformer import TransformerModel
 from ..placement import Placement
@@ -60,7 +63,7 @@ def begin(origin: Origin, model: TransformerModel, optimizer: torch.optim.Optimi
     """
     path = kept_checkpoint(origin.folder, origin.step)
     if not origin.optimizer:
-        _load_weights(path, model)
+        _take_weights(path, model, origin.longest)
         return
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     try:
@@ -99,6 +102,28 @@ def _load_weights(path: Path, model: TransformerModel) -> None:
     mean = ema.start(model)
     checkpoint.load(path, model, None, **{EMA: mean})
     ema.load(model, mean)
+
+
+def _take_weights(path: Path, model: TransformerModel, longest: int | None) -> None:
+    """Load the weights of a checkpoint whose model has learned `longest` positions, resized to those of the model."""
+    if longest == model.spec.longest or longest is None:
+        _load_weights(path, model)
+        return
+    weight = model.embed.weight
+    other = build_model(
+        evolve(model.spec, positions=Learned(length=longest)), Placement(weight.device, dtype=weight.dtype), None
+    )
+    _load_weights(path, other)
+    state = other.state_dict()
+    state["positions.weight"] = resized(state["positions.weight"], len(model.state_dict()["positions.weight"]))
+    model.load_state_dict(state)
+
+
+def resized(table: Tensor, length: int) -> Tensor:
+    """Return a table float[length, D] of one float[N, D]: linear between its rows, the first and the last kept."""
+    columns = table.t()[None].to(torch.promote_types(table.dtype, torch.float32))
+    found = F.interpolate(columns, size=length, mode="linear", align_corners=True)
+    return found[0].t().to(table.dtype)
 
 
 def cut_records(path: Path, step: int) -> None:

@@ -29,6 +29,7 @@ def options(spec: Transformer) -> dict[str, Any]:
     if isinstance(mixer, Attention):
         found |= {"mixer.heads": mixer.heads, "mixer.kv_heads": mixer.kv_heads}
         found |= {"mixer.head_dim": mixer.head_size(spec.width), "mixer.bias": mixer.bias}
+        found |= {"mixer.window": mixer.window, "mixer.sinks": mixer.sinks}
     found |= {"mlp": type(mlp), "norm.eps": spec.norm.eps, "positions": type(positions)}
     if isinstance(mlp, SwiGLU):
         found |= {"mlp.hidden": mlp.hidden, "mlp.bias": mlp.bias}

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Attention, LinearScaling, Llama3Scaling, NtkScaling, Rope, Transformer, YarnScaling
+from ...spec.model import Attention, LinearScaling, Llama3Scaling, Nope, NtkScaling, Rope, Transformer, YarnScaling
+from ...spec.schema import variant_of
 from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
 from ..store.files import write_whole
@@ -100,8 +101,10 @@ def _inexpressible(spec: Transformer) -> str:
     mixer, rope = spec.mixer, spec.positions
     if not isinstance(mixer, Attention):
         return f"a {type(mixer).lmc_variant} mixer"  # type: ignore[attr-defined]
+    if mixer.window is not None:
+        return "a window of attention"
     if not isinstance(rope, Rope):
-        return "attention without positions"
+        return "attention without positions" if isinstance(rope, Nope) else f"{variant_of(type(rope))} positions"
     if rope.unit == "turns":
         return "rope in turns"
     if isinstance(rope.scaling, YarnScaling) and rope.scaling.ramp == "rotations":

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from lmc.compiler.pipeline import compile_spec
 from lmc.runtime import load
 from lmc.runtime.finished import open_run
 from lmc.runtime.training.resume import load_model
+from lmc.spec.diagnostic import LmcError
 
 SPEC = """
 edition = 1
@@ -96,3 +98,60 @@ grid widths {
     first, second = (plan.nodes[point.run].spec for point in plan.points if point.grid == "widths")
     widths = [plan.nodes[plan.nodes[spec.origin].spec.model].spec.width for spec in (first, second)]
     assert widths == [16, 32]
+
+
+LEARNED = (
+    SPEC.replace("mixer : attention", "positions : learned { length = 16 }, mixer : attention")
+    + """
+data longer : book { seq_len = 40 }
+data longest : book { seq_len = 41 }
+train grown : long {
+  model.positions.length = 40, data = longer, steps = 1
+  init : checkpoint { run = long }, optim.lr = 1e-12
+}
+eval long_texts : loss { run = grown, data = longer }
+"""
+)
+
+
+def test_learned_positions_are_resized_where_a_run_starts_from_fewer(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "learned.lmspec").write_text(LEARNED, encoding="utf-8")
+    assert main(["run", "learned.lmspec", "grown", "--device", "cpu"]) == 0
+    capfd.readouterr()
+    before = dict(load("long", device="cpu").model.named_parameters())
+    for name, value in load("grown", device="cpu").model.named_parameters():
+        if name != "positions.weight":
+            torch.testing.assert_close(before[name], value, rtol=0, atol=1e-9, msg=name)
+            continue
+        columns = before[name].detach().double().numpy().T
+        want = np.stack([np.interp(np.linspace(0, 15, 40), np.arange(16), column) for column in columns], axis=1)
+        np.testing.assert_allclose(value.detach().numpy(), want, rtol=0, atol=1e-6)
+    with pytest.raises(LmcError, match="has learned 40 positions; a context of 41 is more"):
+        load("grown", device="cpu", context=41)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ("length = 40", "length = 39", "LM0303", "up to 40 tokens; the model has learned 39 positions"),
+        ("data = longer }", "data = longest }", "LM0303", "up to 41 tokens; the model has learned 40 positions"),
+        ("run = long }, optim.lr", "run = long, optimizer = true }, optim.lr", "LM0408", "moments of 16 positions"),
+        ("model.positions.length = 40", "model.positions = nope {}", "LM0408", "differs from that of the run"),
+    ],
+)
+def test_positions_that_do_not_fit_are_told_by_the_compiler(
+    old: str, new: str, code: str, message: str, folder: Path
+) -> None:
+    assert old in LEARNED
+    (folder / "wrong.lmspec").write_text(LEARNED.replace(old, new), encoding="utf-8")
+    found, *_ = compile_spec(folder / "wrong.lmspec").diagnostics.items
+    assert found.code == code
+    assert message in found.message
+
+
+def test_a_window_is_no_other_shape(folder: Path) -> None:
+    text = SPEC.replace("optim.lr = 1e-12", "optim.lr = 1e-12, model.mixer.window = 4, model.mixer.sinks = 1")
+    (folder / "window.lmspec").write_text(text, encoding="utf-8")
+    assert not compile_spec(folder / "window.lmspec").diagnostics.items

@@ -83,6 +83,14 @@ def test_the_work_of_a_step_is_counted_by_hand() -> None:
     attention = sum(6 * 3 * n * 16 * n for n in lengths)
     assert work.flops == 6 * matmul * sum(lengths) + 6 * 31 * 16 * trained + attention
 
+    for window, sinks in ((5, 0), (4, 2), (1000, 0)):
+        mixer = evolve(MODEL.mixer, window=window, sinks=sinks)
+        found = work_of(evolve(MODEL, mixer=mixer), batches).flops - (work.flops - attention)
+        # Twice the area under min(keys, window + sinks) over the queries of a text, which for all keys is n n.
+        near = [min(n, window + sinks) for n in lengths]
+        assert found == sum(6 * 3 * 16 * (2 * n * r - r * r) for n, r in zip(lengths, near, strict=True))
+        assert found <= attention
+
 
 def test_records_tell_rate_utilisation_and_memory(tmp_path: Path) -> None:
     seen: list[TrainRecord] = []
