@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...spec.model import Learned as LearnedSpec
 from ...spec.model import RMSNorm as RMSNormSpec
 from ...spec.model import SwiGLU as SwiGLUSpec
 from ..registry import builds
@@ -37,6 +38,12 @@ class Embedding(nn.Embedding):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the table, normal cut at 3 sigma."""
         draw_normal(self.weight, self.std, generator)
+
+
+@builds(LearnedSpec)
+def table_of(spec: LearnedSpec, width: int) -> Embedding:
+    """Return the table of learned positions, float[length, D]."""
+    return Embedding(spec.length, width)
 
 
 @builds(RMSNormSpec)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...spec.model import Alibi, Transformer
 from ...spec.model import Attention as AttentionSpec
+from ..registry import builds
 from .layout import SequenceLayout
 from .masks import Causal, Mask, MaskMod, Memory, Seen, Sliding
 
@@ -60,7 +61,7 @@ class Reach(nn.Module):
         if isinstance(mixer, AttentionSpec):
             self.window, self.sinks, self.head_size = mixer.window, mixer.sinks, mixer.head_size(spec.width)
             if isinstance(spec.positions, Alibi):
-                slopes = torch.empty(mixer.heads, dtype=torch.float64)
+                slopes = slots_for_slopes(spec.positions, mixer.heads)
         self.register_buffer("slopes", slopes, persistent=False)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -86,6 +87,12 @@ class Reach(nn.Module):
         if default and not (layout.packed and self.sinks):
             return layout.visible & (Sliding(self.window) | Memory(self.sinks))
         return layout.visible & Near(self.window, self.sinks, layout.positions, counted=default)
+
+
+@builds(Alibi)
+def slots_for_slopes(spec: Alibi, heads: int) -> Tensor:
+    """Return room for the slopes float64[H], which `Reach.reset_parameters` fills."""
+    return torch.empty(heads, dtype=torch.float64)
 
 
 def slopes_of(heads: int) -> list[float]:

@@ -18,7 +18,7 @@ from .cache import ModelCache
 from .context import Context
 from .init import generator_for
 from .inits import draw_weights, logit_multiplier, query_multiplier
-from .layers import Embedding, Linear, RMSNorm
+from .layers import Embedding, Linear, RMSNorm, table_of
 from .layout import SequenceLayout
 from .reach import Reach
 from .sites import Site
@@ -59,7 +59,7 @@ class TransformerModel(nn.Module):
             self.rope = Rope(spec.positions, spec.mixer.head_size(spec.width))
         self.positions: Embedding | None = None
         if isinstance(spec.positions, LearnedSpec):
-            self.positions = Embedding(spec.positions.length, spec.width)
+            self.positions = table_of(spec.positions, spec.width)
         self.reach = Reach(spec)
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = RMSNorm(spec.norm, spec.width)

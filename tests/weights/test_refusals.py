@@ -13,7 +13,19 @@ from lmc.runtime.weights import files, load_hf
 from lmc.runtime.weights.compare import shown
 from lmc.runtime.weights.load import start_from
 from lmc.runtime.weights.write import save_hf
-from lmc.spec.model import Attention, GatedRecurrence, HfWeights, LinearScaling, Nope, RMSNorm, Rope, SwiGLU
+from lmc.spec.model import (
+    Alibi,
+    Attention,
+    GatedRecurrence,
+    HfWeights,
+    Learned,
+    LinearScaling,
+    Nope,
+    RMSNorm,
+    Rope,
+    SwiGLU,
+    YarnScaling,
+)
 from lmc.spec.units import FilePath
 
 from .made import CPU, Edit, ours, refused, reshape, rewrite, saved, shard, start
@@ -177,6 +189,10 @@ def test_an_index_names_files_of_its_folder(tmp_path: Path) -> None:
         ({"mixer": GatedRecurrence()}, "a gated mixer"),
         ({"positions": Nope()}, "attention without positions"),
         ({"positions": Rope(unit="turns")}, "rope in turns"),
+        ({"positions": Alibi()}, "alibi positions"),
+        ({"positions": Learned(length=8)}, "learned positions"),
+        ({"positions": Rope(scaling=YarnScaling(factor=2.0, original=8, ramp="rotations"))}, "a ramp of YaRN"),
+        ({"mixer": Attention(heads=4, kv_heads=4, window=4)}, "a window of attention"),
         ({"mixer": Attention(heads=3, kv_heads=3, head_dim=4)}, "3 heads that do not divide width 16"),
         ({"mixer": Attention(heads=4, kv_heads=4, bias="qkv"), "mlp": SwiGLU(hidden=9, bias=True)}, "mlp biases"),
     ],
