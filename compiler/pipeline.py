@@ -16,7 +16,7 @@ from ..spec.identity import canonical_json
 from ..spec.plan import Header, Plan, SourceFile
 from ..spec.span import Source, Span
 from .plan.build import PlanBuilder
-from .plan.origins import leaves
+from .plan.origins import leaves, staged
 from .resolve.declare import Decl, Loader, Module, find_block
 from .resolve.world import Amendment, Program
 from .syntax import tree
@@ -36,10 +36,10 @@ class Compiled:
         assert self.builder is not None
         for name, worlds in self.builder.worlds.items():
             for world in worlds[:1]:
-                for cell in world.reached():
-                    for path, origins in leaves(world, cell, f"{name}/{cell.name}."):
-                        listed = [[o.source, str(o.place) if o.place else "", o.text] for o in origins]
-                        yield canonical_json({path: listed})
+                own = (leaf for cell in world.cells.values() for leaf in leaves(world, cell, f"{name}/{cell.name}."))
+                for path, origins in (*own, *staged(world, f"{name}/")):
+                    listed = [[o.source, str(o.place) if o.place else "", o.text] for o in origins]
+                    yield canonical_json({path: listed})
 
 
 def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:

@@ -77,7 +77,11 @@ class Recording:
 
 @frozen(kw_only=True)
 class Execution:
-    """Choices that change bits but not meaning; resolved once at the first start and restored on resume."""
+    """Choices that change bits but not meaning; resolved once at the first start and restored on resume.
+
+    Attributes:
+        micro_batch: examples per forward pass; 0: chosen by length. staged: the same of each stage, if any.
+    """
 
     device: str
     micro_batch: int
@@ -87,3 +91,4 @@ class Execution:
     compile: bool
     flush_denormals: bool
     versions: dict[str, str] = Factory(dict)
+    staged: tuple[int, ...] = ()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from .data import Dialogues, Mixture, Text
 from .evaluation import LossEval
@@ -16,26 +16,13 @@ from .model import Alibi, Attention, GatedRecurrence, HfWeights, Llama3Scaling, 
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
 from .schedule import Part, Product, StepTable, WarmupStableDecay
 from .sources import SHA256, HfDataset, Url, several
+from .stage_rules import stage_violations
 from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from .train import Train
 from .units import Pattern
+from .violation import Lookup, Violation
 
 FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-Lookup = Callable[[str], Any]
-"""Returns the spec behind a node id."""
-
-
-@frozen
-class Violation:
-    """A rule that does not hold: the fields that take part, the first being the one to change.
-
-    A path is the dotted name of a field, after `reference:` if it belongs to the spec that this field refers to.
-    """
-
-    code: str
-    message: str
-    paths: tuple[str, ...]
-    help: str = ""
 
 
 def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
@@ -240,6 +227,7 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             help = f"set positions.length = {data.seq_len}, or lower seq_len"
             yield Violation("LM0303", message, ("model:positions.length", "data:seq_len"), help)
     yield from _schedule(spec)
+    yield from _stages(spec, lookup)
     yield from _start(spec, model, lookup)
     if spec.mesh is not None and isinstance(model.mixer, Attention):
         mesh = lookup(spec.mesh)
@@ -250,6 +238,18 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     if spec.micro_batch is not None and spec.micro_batch > spec.batch:
         message = f"micro_batch {spec.micro_batch} is larger than batch {spec.batch}"
         yield Violation("LM0303", message, ("micro_batch", "batch"), "lower micro_batch")
+
+
+def _stages(spec: Train, lookup: Lookup) -> Iterator[Violation]:
+    for stage in spec.stages:
+        yield from stage_violations(spec, stage, lookup)
+        if message := _too_long(lookup(stage.model), lookup(stage.data)):
+            paths = (f"{stage.name}.data:seq_len", "model:positions.length")
+            yield Violation("LM0303", message, paths, "lower the stage's seq_len, or learn more positions")
+        if stage.schedule is not None:
+            yield from (violation.within(stage.name) for violation in _schedule(spec.amended(stage)))
+        elif stage.lr != spec.optim.lr:
+            yield from _schedule(evolve(spec, optim=evolve(spec.optim, lr=stage.lr)))
 
 
 def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violation]:

@@ -47,7 +47,7 @@ REASONS: dict[tuple[str, str], str] = {
 """Why a variant of a kind is not there, and what to write in its place."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"stage", "limits", "secrets", "epochs"}),
+    "train": frozenset({"limits", "secrets", "epochs"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),
@@ -145,11 +145,14 @@ def members(annotation: Any) -> tuple[Any, ...]:
 def slot(cls: type, name: str) -> dict[str, type]:
     """Return the variants that field `name` of `cls` may hold, by name; empty if it is not a slot.
 
-    For a repeated block (`tables: dict[str, People | Table]`) these are the variants of one entry.
+    For a repeated block (`tables: dict[str, People | Table]`, or a tuple where order counts) these are the variants
+    of one entry.
     """
     annotation = hints(cls)[name]
     if typing.get_origin(annotation) is dict:
         annotation = typing.get_args(annotation)[1]
+    elif fields(cls)[name].metadata["repeat"]:
+        annotation = typing.get_args(annotation)[0]
     return {variant_of(m): m for m in members(annotation) if isinstance(m, type) and hasattr(m, "lmc_kind")}
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 from attrs.validators import and_, ge, gt, lt, optional
 
 from .expr import Expr
 from .optim import SGD, AdamW, Muon
 from .schedule import Constant, Schedule
 from .schema import option, variant
+from .stage import Stage
 from .units import Steps
 
 Dtype = Literal["fp32", "bf16"]
@@ -165,6 +166,11 @@ class Train:
     )
     schedule: Schedule = option("Learning rate over the steps.", default=Constant())
     stop: Stop = option("When it ends early.", default=Stop())
+    stages: tuple[Stage, ...] = option(
+        "What changes on the way; `steps` is then the sum of theirs.", repeat="stage", default=()
+    )
+    staged_data: tuple[str, ...] = option("The data of the stages.", ref="data", default=(), hidden=True)
+    staged_models: tuple[str, ...] = option("The models of the stages.", ref="model", default=(), hidden=True)
     watched: tuple[str, ...] = option("What the evaluations in `stop` are, and how often.", default=(), hidden=True)
     precision: Precision = option("Dtypes.", default=Precision())
     non_finite: Literal["stop", "skip"] = option(
@@ -180,3 +186,20 @@ class Train:
         alone = self.keep.last is None and self.keep.every is None
         interval = self.every.checkpoint if alone else self.keep.every
         return step == self.steps or (interval is not None and 0 < step <= self.steps and step % interval == 0)
+
+    def amended(self, stage: Stage) -> Train:
+        """Return the train that a stage is, as if its steps were all; without a schedule of its own it has this one."""
+        return evolve(
+            self,
+            stages=(),
+            staged_data=(),
+            staged_models=(),
+            steps=stage.steps,
+            tokens=stage.tokens,
+            batch=stage.batch,
+            micro_batch=stage.micro_batch,
+            data=stage.data,
+            model=stage.model,
+            optim=evolve(self.optim, lr=stage.lr),
+            schedule=self.schedule if stage.schedule is None else stage.schedule,
+        )

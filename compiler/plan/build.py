@@ -10,9 +10,10 @@ from attrs import Factory, define, evolve, field
 from ...spec.diagnostic import Diagnostic, Diagnostics, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
-from ...spec.rules import Violation, violations
+from ...spec.rules import violations
 from ...spec.schema import fields
 from ...spec.span import Span
+from ...spec.violation import Violation
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
@@ -66,7 +67,7 @@ class PlanBuilder:
             if decl.kind == "plot" and not decl.poisoned:
                 self._guard(lambda decl=decl: plan_plot(self, decl))
         for item in self.program.main.asserts:
-            self._guard(lambda item=item: self._assert(item, Scope((), self.program.main), self.null))
+            self._guard(lambda item=item: self.null.check(item, Scope((), self.program.main)))
         return Plan(header, self.nodes, tuple(self.points), tuple(self.targets))
 
     def _guard(self, action: Any) -> None:
@@ -249,10 +250,12 @@ class PlanBuilder:
         named = (inner for blocks in cell.named.values() for inner in blocks.values())
         for owner in (cell, *named, *filter(None, cell.slots.values())):
             self._register_read(world, owner)
+        for fork in world.border(cell.root).stages.values() if cell.kind == "train" else ():
+            self._register_read(fork, root_of(fork))
         for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
             raise Problem(self._violation(world, cell, violation))
         for item, scope in cell.asserts:
-            self._assert(item, scope, world)
+            world.check(item, scope)
         node_id = world.node_id(cell)
         if cell.kind == "data" and getattr(spec, "protocols", None):
             automaton = automaton_node(self, world, cell)
@@ -269,13 +272,6 @@ class PlanBuilder:
                     read = world.border(ref.decl) if ref.decl.kind == "train" else world
                     self.register(read, read.instance(ref.decl))
 
-    def _assert(self, item: tree.Assert, scope: Scope, world: World) -> None:
-        if world.evaluator.expr(item.condition, scope) is not True:
-            message = "an assertion does not hold"
-            if item.message is not None:
-                message = world.evaluator.expr(item.message, scope)
-            raise problem("LM0308", item.condition.span, message)
-
     def _violation(self, world: World, cell: Cell, violation: Violation) -> Diagnostic:
         spans = [self.span(world, cell, path) for path in violation.paths]
         labels = tuple(Label(span, "and here") for span in spans[1:] if span != spans[0])
@@ -283,6 +279,10 @@ class PlanBuilder:
 
     def span(self, world: World, cell: Cell, path: str) -> Span:
         """Return where the value at a path, as rules write it, was set."""
+        head, _, inside = path.partition(".")
+        if head in cell.named.get("stages", {}):
+            fork = world.border(cell.root).stages[head]
+            return self.span(fork, root_of(fork), inside)
         reference, colon, rest = path.rpartition(":")
         if colon:
             value = world.evaluator.value(cell, reference)

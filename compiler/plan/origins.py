@@ -29,16 +29,28 @@ def leaves(world: World, cell: Cell, prefix: str) -> Iterator[tuple[str, list[Or
                 yield from leaves(world, inner, path + ".")
         else:
             yield path, chain(world, cell, name)
-    for blocks in cell.named.values():
+    for kind, blocks in cell.named.items():
         for name, inner in blocks.items():
-            yield from leaves(world, inner, f"{prefix}{name}.")
+            if kind != "stages":
+                yield from leaves(world, inner, f"{prefix}{name}.")
+
+
+def staged(world: World, prefix: str) -> Iterator[tuple[str, list[Origin]]]:
+    """Yield what the stages of a world set, each with its chain of origins."""
+    for name, fork in world.stages.items():
+        for cell in fork.cells.values():
+            for path, origins in leaves(fork, cell, f"{prefix}{name}/{cell.name}."):
+                if origins and origins[0].source.startswith("stage "):
+                    yield path, origins
 
 
 def chain(world: World, cell: Cell, name: str) -> list[Origin]:
     """Return what set a field, strongest first, down to the schema's default."""
     found = [_origin(setting) for setting in reversed(cell.fields.get(name, []))]
     attribute = fields(cell.cls)[name]
-    if attribute.metadata["derived"]:
+    if cell.named.get("stages") and name in ("steps", "tokens") and world.stage is None:
+        found.append(Origin("schema", None, f"derived: the sum of {name} of the stages"))
+    elif attribute.metadata["derived"]:
         found.append(Origin("schema", None, f"derived: {attribute.metadata['derived']}"))
     else:
         try:

@@ -53,7 +53,7 @@ def _at_run(builder: PlanBuilder, head: str, worlds: list[World], run: str) -> W
 
 
 def _explain(world: World, cell: Cell, names: list[str], query: str) -> Iterator[str]:
-    owner, name = _walk(world, cell, names, query)
+    world, owner, name = _walk(world, cell, names, query)
     spelling = SPELLINGS.get(name, name)
     try:
         ref = tree.Ref(tree.Name(name, owner.span), (), owner.span)
@@ -71,7 +71,7 @@ def _explain(world: World, cell: Cell, names: list[str], query: str) -> Iterator
         yield f"  {'set by' if number == 0 else 'over  '} {origin.source}: {origin.text}{place}"
 
 
-def _walk(world: World, cell: Cell, names: list[str], query: str) -> tuple[Cell, str]:
+def _walk(world: World, cell: Cell, names: list[str], query: str) -> tuple[World, Cell, str]:
     for number, name in enumerate(names[:-1]):
         known = SPELLINGS.get(name, name)
         inner = cell.block_named(name)
@@ -82,11 +82,15 @@ def _walk(world: World, cell: Cell, names: list[str], query: str) -> tuple[Cell,
             inner = world.instance(value.decl) if isinstance(value, DeclRef) else None
         if inner is None:
             raise _nowhere(query, ".".join(names[: number + 1]))
+        if inner.kind == "stage":
+            world = world.border(inner.root).stages[inner.name]
+            assert world.root is not None
+            inner = world.root
         cell = inner
     last = names[-1] if names else ""
     if SPELLINGS.get(last, last) not in fields(cell.cls) and not hasattr(cell.cls, last):
         raise _nowhere(query, last)
-    return cell, last
+    return world, cell, last
 
 
 def _nowhere(query: str, part: str) -> LmcError:

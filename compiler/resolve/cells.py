@@ -88,6 +88,23 @@ class AxisStatement:
     expr: AnyExpr
     span: Span
 
+    def rebound(self, root: Cell) -> AxisStatement:
+        """Return the statement with a block, if that is its value, as written in the scope of a train's root."""
+        value = self.expr.value if isinstance(self.expr, Constant) else None
+        if not isinstance(value, BlockValue):
+            return self
+        scope = evolve(value.scope, cells=(root,))
+        return evolve(self, expr=Constant(BlockValue(value.inline, scope), self.expr.span))
+
+
+@frozen(eq=False)
+class Late:
+    """Statements that are applied to a train's root after all else; `scope` None is that root alone."""
+
+    statement: tuple[tree.Item, ...] | AxisStatement
+    scope: Scope | None
+    origin: str
+
 
 @define(eq=False)
 class Cell:
@@ -96,6 +113,7 @@ class Cell:
     Attributes:
         root: the declaration that the cell, or the one it is nested in, was made from.
         maps: fields with free keys. named: repeated blocks by field and name. none: slots that were set to `none`.
+        late: of a stage, its statements, which are the train's in a world of their own.
     """
 
     cls: Any
@@ -108,6 +126,7 @@ class Cell:
     maps: dict[str, dict[str, Setting]] = Factory(dict)
     named: dict[str, dict[str, Cell]] = Factory(dict)
     asserts: list[tuple[tree.Assert, Scope]] = Factory(list)
+    late: list[Late] = Factory(list)
     poisoned: bool = False
 
     @property

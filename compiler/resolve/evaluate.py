@@ -19,6 +19,7 @@ from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
 from .problems import POISON, Problem, Unknown, problem
+from .stages import total
 from .values import DeclRef, PartRef, kind_name, shown, typed
 
 NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
@@ -135,6 +136,8 @@ class Evaluator(Expressions):
     def _derived(self, cell: Cell, name: str) -> Any:
         if cell.poisoned:
             raise POISON
+        if (summed := total(self.world, cell, name)) is not None:
+            return typed(summed, cell.cls, name, cell.span, False)
         text, unknown = (fields(cell.cls)[name].metadata[key] for key in ("derived", "unknown"))
         scope = Scope(cell.chain(), NOWHERE)
         try:

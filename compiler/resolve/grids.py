@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, Diagnostics
 from ..syntax import tree
-from .cells import AxisRead, AxisStatement, BlockValue, Constant, Scope
+from .cells import AxisRead, AxisStatement, BlockValue, Constant, Late, Scope
 from .declare import Decl, Module, find_block
 from .problems import POISON, Problem, problem
 from .values import DeclRef, shown
@@ -222,7 +222,7 @@ def _check_path(axis: Axis, base: Decl | None, module: Module, program: Program)
     constant = Constant(value.decl if isinstance(value, DeclRef) else value, axis.place.span)
     statement = AxisStatement(axis.names, constant, axis.place.span)
     before = len(scratch.items)
-    World(evolve(program, diagnostics=scratch, amendments=()), base, ((statement, None, "axis"),))
+    World(evolve(program, diagnostics=scratch, amendments=()), base, (Late(statement, None, "axis"),))
     for found in scratch.items[before:]:
         if found.code in ("LM0203", "LM0214") and found.span is not None and found.span in [n.span for n in axis.names]:
             message = f"the axis `{axis.path}` leads nowhere: {found.message}"
@@ -243,15 +243,16 @@ def _worlds(draft: Draft, axes: tuple[Axis, ...], program: Program) -> dict[tupl
     structural = [axis for axis in axes if axis.structural]
     for chosen in itertools.product(*(axis.values for axis in structural)):
         fixed = dict(zip([axis.path for axis in structural], chosen, strict=True))
-        late: list[Any] = []
+        late: list[Late] = []
         for number, axis in enumerate(axes):
             if axis.structural:
                 value = fixed[axis.path].value
                 expr: Any = Constant(value.decl if isinstance(value, DeclRef) else value, axis.place.span)
             else:
                 expr = AxisRead(number, axis.place.span)
-            late.append((AxisStatement(axis.names, expr, axis.place.span), None, f"axis of grid `{draft.decl.name}`"))
-        late += [(items, Scope((), module), origin) for items, module, origin in draft.late]
+            statement = AxisStatement(axis.names, expr, axis.place.span)
+            late.append(Late(statement, None, f"axis of grid `{draft.decl.name}`"))
+        late += [Late(items, Scope((), module), origin) for items, module, origin in draft.late]
         worlds[chosen] = World(program, draft.base, tuple(late))
     return worlds
 

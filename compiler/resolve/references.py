@@ -42,7 +42,13 @@ class References:
 
     def _ref(self, expr: tree.Ref, scope: Scope, defining: tuple[Cell, str] | None) -> Any:
         place = self._head(expr, scope, defining)
-        for part in expr.tail:
+        return self._followed(place, expr.tail, expr, scope)
+
+    def _followed(self, place: Any, tail: tuple[tree.Name | tree.Expr, ...], expr: tree.Ref, scope: Scope) -> Any:
+        for number, part in enumerate(tail):
+            if isinstance(place, Cell) and place.kind == "stage":
+                world = self.world.border(place.root).stages[place.name]
+                return world.evaluator._followed(world.root, tail[number:], expr, scope)
             place = self._member(place, part, expr, scope)
         return self._finished(place, expr)
 

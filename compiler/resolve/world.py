@@ -20,11 +20,12 @@ from ...spec.expr import Expr
 from ...spec.identity import identity
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
-from .cells import AxisStatement, Cell, Crossing, Scope, Setting, is_map, new_cell, takes_value
+from .cells import AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .memo import Memo
 from .problems import POISON, Problem, problem
+from .stages import amend, check_unwritten, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
 
@@ -55,18 +56,21 @@ class Program:
 class World:
     """Blocks as they are for one train; `train` None is the world of what no train reaches.
 
-    `trail` are the trains that start from this one, one from another.
+    `trail` are the trains that start from this one, one from another. `stages` are the worlds of the train's stages by
+    name; each of them is the train again, with `stage` on top.
     """
 
     program: Program
     train: Decl | None
-    late: tuple[tuple[tuple[tree.Item, ...] | AxisStatement, Scope | None, str], ...] = ()
+    late: tuple[Late, ...] = ()
     trail: tuple[Decl | None, ...] = ()
     edits: list[Crossing] = field(factory=list)
     cells: dict[Decl, Cell] = field(factory=dict)
     memo: Memo = field(factory=Memo)
     others: dict[Decl, World] = field(factory=dict)
     naming: list[Cell] = field(factory=list)
+    stage: Cell | None = None
+    stages: dict[str, World] = field(factory=dict)
     evaluator: Evaluator = field(init=False)
     root: Cell | None = field(init=False, default=None)
 
@@ -74,8 +78,8 @@ class World:
         self.evaluator = Evaluator(self, self.memo, self.program.root)
         if self.train is not None:
             self.root = self.instance(self.train)
-            for statement, scope, origin in self.late:
-                self._apply_late(self.root, statement, scope, origin)
+            for late in self.late:
+                self._apply_late(self.root, late.statement, late.scope, late.origin)
         for amendment in self.program.amendments:
             if amendment.target.kind == "grid" or (
                 amendment.target.kind == "train" and amendment.target is not self.train
@@ -84,7 +88,14 @@ class World:
             cell = self.instance(amendment.target)
             scope = Scope((cell,), amendment.module)
             Writer(self).apply(cell, amendment.items, scope, amendment.origin)
-            self._cross()
+            self.cross()
+        if self.stage is not None:
+            amend(self, self.stage)
+        elif self.root is not None:
+            for name, stage in self.root.named.get("stages", {}).items():
+                self.stages[name] = World(
+                    self.program, self.train, self.late, self.trail, memo=self.memo, stage=stage, stages=self.stages
+                )
 
     @property
     def diagnostics(self) -> Diagnostics:
@@ -100,10 +111,11 @@ class World:
         scope = scope or Scope((root,), root.root.module)
         scope = evolve(scope, cells=(root, *(c for c in scope.cells if c is not root)))
         if isinstance(statement, AxisStatement):
+            statement = statement.rebound(root)
             Writer(self).assign(root, statement.path, statement.expr, scope, origin, False, statement)
         else:
             Writer(self).apply(root, statement, scope, origin)
-        self._cross()
+        self.cross()
 
     def instance(self, decl: Decl) -> Cell:
         """Return the cell of a block in this world. Raises Problem for a block that has no variant."""
@@ -122,7 +134,7 @@ class World:
                 origin = "own field" if part is decl else f"base `{part.name}`"
                 Writer(self).apply(cell, part.items, Scope((cell,), part.module), origin)
             if decl is self.train or self.train is None:
-                self._cross()
+                self.cross()
         return self.cells[decl]
 
     def _other(self, decl: Decl) -> Cell:
@@ -136,7 +148,7 @@ class World:
             self.others[decl] = World(self.program, decl, trail=(*self.trail, self.train), memo=self.memo)
         return self.others[decl]
 
-    def _cross(self) -> None:
+    def cross(self) -> None:
         """Apply the statements that went on behind references, in order; they may go on behind others."""
         while self.edits:
             edit = self.edits.pop(0)
@@ -156,7 +168,7 @@ class World:
                 append = isinstance(statement, tree.Assign) and statement.op == "+="
                 writer.assign(cell, statement.path, expr, edit.scope, edit.origin, append, statement)
             if world is not self:
-                world._cross()
+                world.cross()
 
     def _target(self, edit: Crossing) -> Cell:
         settings = edit.owner.fields.get(edit.field, [])
@@ -197,6 +209,17 @@ class World:
 
     def _blocks(self, cell: Cell, name: str) -> Any:
         return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
+
+    def _stages(self, cell: Cell, name: str) -> Any:
+        return stages_of(self, cell)
+
+    def check(self, item: tree.Assert, scope: Scope) -> None:
+        """Raise Problem (LM0308) unless an assertion holds."""
+        if self.evaluator.expr(item.condition, scope) is not True:
+            message = "an assertion does not hold"
+            if item.message is not None:
+                message = self.evaluator.expr(item.message, scope)
+            raise problem("LM0308", item.condition.span, message)
 
     def _map(self, cell: Cell, name: str) -> Any:
         item = typing.get_args(hints(cell.cls)[name])[1]
@@ -289,7 +312,12 @@ class World:
             return {"replies_learned": tuple(learned), "spoken": spoken}
         if cell.kind == "train":
             origin = None if values["init"] is None else values["init"].run
-            return {"origin": origin, "watched": self._watched(values["stop"].when, values["every"])}
+            return {
+                "origin": origin,
+                "watched": self._watched(values["stop"].when, values["every"]),
+                "staged_data": tuple(stage.data for stage in values["stages"]),
+                "staged_models": tuple(stage.model for stage in values["stages"]),
+            }
         if cell.kind == "data" and "parts" in values:
             return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
         return {}
@@ -309,12 +337,15 @@ class World:
 
     def reached(self) -> list[Cell]:
         """Return the cells of blocks in the order in which they were met."""
-        return list(self.cells.values())
+        staged = (cell for fork in self.stages.values() for cell in fork.cells.values())
+        return [*self.cells.values(), *staged]
 
 
 def _check_length(cell: Cell) -> None:
     """Raise Problem (LM0309) unless exactly one of `steps` and `tokens` says how long a train is."""
     said = [s[-1] for name in ("steps", "tokens") if (s := cell.fields.get(name)) and not _is_unset(s[-1])]
+    if cell.named.get("stages"):
+        return check_unwritten(cell, said)
     if len(said) != 1:
         what = "both `steps` and `tokens` are set" if said else f"train `{cell.name}` says not how long it is"
         span = said[1].span if said else cell.span
@@ -351,7 +382,9 @@ def readers(cls: Any) -> tuple[tuple[str, Reader], ...]:
     for name, attribute in fields(cls).items():
         if attribute.metadata["hidden"]:
             continue
-        if attribute.metadata["repeat"]:
+        if attribute.metadata["repeat"] == "stage":
+            found.append((name, World._stages))
+        elif attribute.metadata["repeat"]:
             found.append((name, World._blocks))
         elif is_map(cls, name):
             found.append((name, World._map))

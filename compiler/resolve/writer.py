@@ -18,6 +18,7 @@ from .cells import (
     Cell,
     Constant,
     Crossing,
+    Late,
     Scope,
     Setting,
     is_map,
@@ -80,7 +81,10 @@ class Writer:
             return
         if known is None or known.metadata["hidden"]:
             inner = cell.block_named(head.text)
-            if inner is not None and rest:
+            if inner is not None and rest and inner.kind == "stage":
+                onward = _behind(statement, rest)
+                inner.late.append(Late(onward if isinstance(onward, AxisStatement) else (onward,), scope, origin))
+            elif inner is not None and rest:
                 self.assign(inner, rest, expr, scope, origin, append, statement)
             else:
                 self.unknown_field(cell, head)
@@ -246,6 +250,9 @@ class Writer:
                 return
             blocks[block.name.text] = Cell(cls, block.name.text, block.span, cell.root, cell)
         inner = blocks[block.name.text]
+        if inner.kind == "stage":
+            inner.late.append(Late(block.items, scope, origin))
+            return
         self.apply(inner, block.items, scope.inside(inner), origin)
 
     def unknown_field(self, cell: Cell, name: tree.Name) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -24,10 +26,11 @@ from ..training.job import Origin, TrainJob
 from ..training.loop import train
 from ..training.observer import Observer
 from ..training.precision import parameters_in
-from ..training.resume import load_model
+from ..training.resume import kept_step, load_model
 from ..training.saver import signed
+from ..training.stages import seen, stage_at
 from ..training.stopping import ends
-from .base import StoredComponent
+from .base import Component, StoredComponent
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
 from .tokenizers import with_vocabulary
 
@@ -39,6 +42,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
 
     model: ModelNode
     data: TextNode | DialoguesNode
+    staged_data: tuple[Component[Dataset], ...] = ()
+    staged_models: tuple[ModelNode, ...] = ()
     mesh: MeshNode | None = None
     origin: TrainerNode | None = None
 
@@ -46,15 +51,46 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Return where the training runs."""
         return session.placement if self.mesh is None else session.product(self.mesh)
 
-    def architecture(self, session: Session) -> Transformer:
-        """Return the model's spec with its vocabulary. Raises LmcError (LM0406) if the data has more ids."""
-        return with_vocabulary(self.model.filled(session), session.product(self.data.tokenizer))
+    def architecture(self, session: Session, step: int | None = None) -> Transformer:
+        """Return the model's spec with its vocabulary, its positions those of the stage of a step if one is given.
+
+        Raises LmcError (LM0406) if the data has more ids.
+        """
+        staged = self.staged_models and step is not None
+        model = self.staged_models[stage_at(self.spec, step or 0)] if staged else self.model
+        return with_vocabulary(model.filled(session), session.product(self.data.tokenizer))
+
+    def load(self, session: Session, folder: Path, placement: Placement, step: int | None = None) -> TransformerModel:
+        """Return the model at a checkpoint in a folder of this training: of a step, or the last.
+
+        Raises LmcError (LM0805) as `load_model` does.
+        """
+        found = kept_step(folder, step)
+        return load_model(folder, self.architecture(session, found), placement, found)
+
+    def longest(self, folder: Path) -> int:
+        """Return the most tokens of an example up to the last checkpoint in a folder of this training."""
+        number = stage_at(self.spec, kept_step(folder, None))
+        reached: list[Any] = [data.spec for data in self.staged_data[: number + 1]] or [self.data.spec]
+        return max(int(data.seq_len) for data in reached)
+
+    def staged(self, session: Session) -> list[tuple[Dataset, Transformer]]:
+        """Return data and architecture of the stages."""
+        ends = accumulate(int(stage.steps) for stage in self.spec.stages)
+        return [
+            (session.product(data), self.architecture(session, end))
+            for data, end in zip(self.staged_data, ends, strict=True)
+        ]
 
     def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
         """Train to the last step, watched by the observers that the session names."""
         dataset: Dataset = session.product(self.data)
         params = self.architecture(session).num_params()
-        session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
+        if not self.spec.stages:
+            session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
+        for stage, (data, _) in zip(self.spec.stages, self.staged(session), strict=True):
+            text = f"{params:,} parameters; stage `{stage.name}` of {stage.steps:,} steps: {data.describe(stage.batch)}"
+            session.say("note", self.node.id, text=text)
         self.write_graph(session, folder)
         looking = dict.fromkeys((*session.observers.get(self.node.id, ()), *self.deciders(session)))
         return self.run(session, folder, dataset, [observer_of(session, i) for i in looking])
@@ -62,7 +98,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
     def write_graph(self, session: Session, folder: NodeFolder) -> None:
         """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
         plan = session.plan
-        parts = (self.data, *getattr(self.data, "read", ()))
+        read = (self.data, *self.staged_data)
+        parts = [part for data in read for part in (data, *getattr(data, "read", ()))]
         spoken = {part.spec.protocols for part in parts if getattr(part.spec, "protocols", ())}
         automata = [i for i, n in plan.nodes.items() if isinstance(n.spec, Automaton) and n.spec.protocols in spoken]
         nodes = {i: plan.nodes[i] for i in closure(plan.nodes, [self.node.id, *automata])}
@@ -84,7 +121,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
                 loss=record.loss,
                 tokens_per_second=record.tokens_per_second,
                 mfu=record.mfu,
-                seconds_left=seconds_left(first[0], record, int(self.spec.steps)),
+                seconds_left=seconds_left(first[0], record, self.spec),
             )
 
         job = TrainJob(
@@ -93,6 +130,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             dataset=dataset,
             placement=self.placement(session),
             folder=folder.path,
+            staged=self.staged(session),
             observers=observers,
             execution=folder.execution or session.execution,
             origin=self.start_of(session),
@@ -164,6 +202,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             dataset=session.product(self.data),
             placement=self.placement(session),
             folder=folder.path,
+            staged=self.staged(session),
             observers=observers,
             execution=folder.execution,
             origin=self.start_of(session),
@@ -174,19 +213,19 @@ class TrainerNode(StoredComponent[TransformerModel]):
 
     def build(self, session: Session) -> TransformerModel:
         """Load the last checkpoint."""
-        path = session.folder(self.node.id).path
-        return load_model(path, self.architecture(session), self.loading(session))
+        return self.load(session, session.folder(self.node.id).path, self.loading(session))
 
     def loading(self, session: Session) -> Placement:
         """Return where the trained weights are put, in the dtype in which they were trained."""
         return parameters_in(self.spec.precision, self.placement(session))
 
 
-def seconds_left(first: TrainRecord, now: TrainRecord, steps: int) -> float | None:
+def seconds_left(first: TrainRecord, now: TrainRecord, spec: Train) -> float | None:
     """Return the seconds to the last step at the rate since the first record of this process; None at that one."""
     if now.step == first.step:
         return None
-    return (steps - now.step) * (now.seconds - first.seconds) / (now.step - first.step)
+    began, done, whole = (seen(spec, step) for step in (first.step, now.step, int(spec.steps)))
+    return (whole - done) * (now.seconds - first.seconds) / (done - began)
 
 
 def observer_of(session: Session, node_id: str) -> Observer:

@@ -24,7 +24,6 @@ from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
 from ..session import Session
 from ..tokenizers.base import Tokenizer
-from ..training.resume import load_model
 
 GREEDY = Sampling()
 """Always the likeliest token."""
@@ -130,9 +129,9 @@ def load_run(store: Path, name: str, device: str | None, *, context: int | None,
     found = open_run(store, name, device)
     session, run = found.session, found.run
     tokenizer: Tokenizer = session.product(run.data.tokenizer)
-    model = load_model(found.folder, run.architecture(session), run.loading(session))
+    model = run.load(session, found.folder, run.loading(session))
     toolkit = _toolkit(session)
-    longest = trained_length(run) if context is None else context
+    longest = trained_length(run, found.folder, model) if context is None else context
     if model.spec.longest is not None and longest > model.spec.longest:
         message = f"the model has learned {model.spec.longest:,} positions; a context of {longest:,} is more"
         help = "lower --context, or train with a larger positions.length"
@@ -141,10 +140,10 @@ def load_run(store: Path, name: str, device: str | None, *, context: int | None,
     return LoadedRun(name, model, tokenizer, toolkit, engine)
 
 
-def trained_length(run: TrainerNode) -> int:
+def trained_length(run: TrainerNode, folder: Path, model: TransformerModel) -> int:
     """Return the most tokens that a run was trained on, by itself or in the weights that it started from."""
-    model, own = run.model.spec, int(run.data.spec.seq_len)
-    return max(own, model.positions.reach) if model.weights is not None and isinstance(model.positions, Rope) else own
+    own, positions = run.longest(folder), model.spec.positions
+    return max(own, positions.reach) if model.spec.weights is not None and isinstance(positions, Rope) else own
 
 
 def _toolkit(session: Session) -> Toolkit | None:

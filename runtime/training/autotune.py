@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...spec.codec import unstructure
 from ...spec.identity import canonical_json
+from ...spec.records import Execution
 from ..data.batch import Batch
+from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
 from .job import TrainJob
 from .loss import batch_loss
 from .machine import describe, now, remembered
 from .precision import computing, dtypes
+from .stages import stages_of
 from .step import step_batches
 
 SECONDS = 2.0
@@ -60,6 +63,15 @@ def tuned(job: TrainJob, model: TransformerModel) -> int:
     percent = 100 * (found.gain - 1)
     job.warn(f"micro-batches of {found.micro_batch} examples: {percent:.0f} % faster on this machine than by length")
     return found.micro_batch
+
+
+def tuned_stages(job: TrainJob, model: TransformerModel, here: Execution) -> Execution:
+    """Return the execution record of a training that starts here, with the micro-batches of all its stages."""
+    sizes = []
+    for stage in stages_of(job):
+        replace_positions(model, stage.model)
+        sizes.append(tuned(evolve(job, spec=stage.spec, dataset=stage.dataset, model=stage.model, staged=()), model))
+    return evolve(here, micro_batch=sizes[0], staged=tuple(sizes) if job.spec.stages else ())
 
 
 def _key(job: TrainJob, batches: Sequence[Batch]) -> str:

@@ -31,6 +31,7 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
         attention="sdpa",
         compile=False,
         flush_denormals=True,
+        staged=tuple(stage.micro_batch or 0 for stage in spec.stages),
         versions={
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -46,9 +47,15 @@ def apply(execution: Execution) -> None:
 
 
 def honour(kept: Execution, here: Execution) -> Execution:
-    """Return a kept record as far as this machine can follow it; a micro-batch that the spec sets now is obeyed."""
-    micro_batch = here.micro_batch or kept.micro_batch
-    return evolve(here, micro_batch=micro_batch, threads=kept.threads, flush_denormals=kept.flush_denormals)
+    """Return a kept record as far as this machine can follow it; micro-batches that the spec sets now are obeyed."""
+    before = kept.staged if len(kept.staged) == len(here.staged) else (0,) * len(here.staged)
+    return evolve(
+        here,
+        micro_batch=here.micro_batch or kept.micro_batch,
+        staged=tuple(now or then for now, then in zip(here.staged, before, strict=True)),
+        threads=kept.threads,
+        flush_denormals=kept.flush_denormals,
+    )
 
 
 def seam(kept: Execution, here: Execution) -> str:
@@ -56,6 +63,7 @@ def seam(kept: Execution, here: Execution) -> str:
     pairs = [(name, getattr(kept, name), getattr(here, name)) for name in MACHINE]
     if here.micro_batch:
         pairs.append(("micro_batch", kept.micro_batch, here.micro_batch))
+    pairs += [("micro_batch of a stage", a, b) for a, b in zip(kept.staged, here.staged, strict=False) if b]
     names = sorted({*kept.versions, *here.versions})
     pairs += [(name, kept.versions.get(name), here.versions.get(name)) for name in names]
     return "; ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)

@@ -57,6 +57,7 @@ class TrainJob:
 
     Attributes:
         folder: where records and checkpoints go; a job with the same folder resumes.
+        staged: of each stage of the spec, its data and its architecture.
         execution: the record of an earlier start, or None at the first; `keep` receives the resolved one.
         origin: what it begins with instead of drawn weights.
         start: given the model of drawn weights before the first step, but not where the training resumes.
@@ -71,6 +72,7 @@ class TrainJob:
     dataset: Dataset
     placement: Placement
     folder: Path
+    staged: Sequence[tuple[Dataset, Transformer]] = ()
     observers: Sequence[Observer] = ()
     execution: Execution | None = None
     origin: Origin | None = None

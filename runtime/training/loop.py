@@ -14,14 +14,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
 import torch
-from attrs import asdict, define, evolve
+from attrs import asdict, define
 
 from ..data.prefetch import Prefetch
 from ..models.build import build_model
 from ..registry import BUILDERS
 from ..store.files import append_line
 from . import checkpoint, ema
-from .autotune import tuned
+from .autotune import tuned_stages
 from .clock import StepClock
 from .execution import apply, honour, resolve, seam
 from .job import CHECKPOINTS, EMA, PROFILE, RECORDS, SEAMS, Interrupted, Progress, TrainJob
@@ -47,7 +47,7 @@ def train(job: TrainJob) -> Progress:
     model = build_model(job.model, parameters_in(job.spec.precision, job.placement), job.spec.seed)
     rematerialise(model, job.spec.remat)
     kept = job.execution
-    execution = evolve(here, micro_batch=tuned(job, model)) if kept is None else honour(kept, here)
+    execution = tuned_stages(job, model, here) if kept is None else honour(kept, here)
     job.keep(execution)
     optimizer: torch.optim.Optimizer = BUILDERS[type(job.spec.optim)](job.spec.optim, model)
     progress, mean = resume(job, model, optimizer)
@@ -57,7 +57,9 @@ def train(job: TrainJob) -> Progress:
     device, kinds = job.placement.device, dtypes(job.spec.precision, job.placement)
     clock = StepClock(job.folder / PROFILE, device)
     meter = Meter.start(progress.tokens, device, kinds.compute)
-    _loop(job, Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean))
+    stepper = Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean)
+    stepper.enter(progress.step)
+    _loop(job, stepper)
     if mean is not None:
         ema.load(model, mean)
     checkpoint.consolidate(model, job.folder)
@@ -110,6 +112,7 @@ class Loop:
         while progress.step < last and not ended:
             step = progress.step + 1
             self.saver.check()
+            self.stepper.enter(step)
             with self._timed("observers"):
                 watch.before(step, last, self.stepper.model)
             with traced(job, job.spec.profile, step):

@@ -94,6 +94,11 @@ def kept_checkpoint(folder: Path, step: int | None) -> Path:
     return path
 
 
+def kept_step(folder: Path, step: int | None) -> int:
+    """Return the step of what `kept_checkpoint` finds. Raises LmcError (LM0805) as it does."""
+    return int(kept_checkpoint(folder, step).name.removeprefix("step-"))
+
+
 def _load_weights(path: Path, model: TransformerModel) -> None:
     """Load the weights of a checkpoint, their running mean where it holds one."""
     if not checkpoint.holds(path, EMA):

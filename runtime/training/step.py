@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from attrs import Factory, define
@@ -15,6 +16,7 @@ from ..data.batch import Batch, collate
 from ..data.dataset import Dataset
 from ..data.order import draws, mix
 from ..data.prefetch import Prefetch
+from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
 from . import ema
 from .clock import StepClock
@@ -23,7 +25,7 @@ from .loss import batch_loss
 from .meter import Meter, work_of
 from .optimizer import set_learning_rate, update
 from .precision import Dtypes, computing, gradient_norm
-from .schedule import learning_rate
+from .stages import Stage, stage_at, stages_of
 
 UNSETTLED = 16
 """Steps on a GPU whose losses may wait there before they are read."""
@@ -36,11 +38,15 @@ class Verdicts:
     """Losses and norms that have not been read from the device yet, and what reading them decides.
 
     Attributes:
+        examples: first and last example of a step, for messages.
         waiting: per step: its number, loss and gradient norm, scalars on the device.
     """
 
     spec: Train
     progress: Progress
+    examples: Callable[[int], tuple[int, int]] = Factory(
+        lambda self: lambda step: ((step - 1) * self.spec.batch, step * self.spec.batch - 1), takes_self=True
+    )
     waiting: list[tuple[int, Tensor, Tensor]] = Factory(list)
 
     def settle(self) -> None:
@@ -57,7 +63,7 @@ class Verdicts:
             progress.in_a_row += 1
             progress.skipped += 1
             if self.spec.non_finite == "stop" or progress.in_a_row >= SKIPPED_IN_A_ROW:
-                raise not_finite(self.spec, step, loss, norm)
+                raise not_finite(self.spec, step, self.examples(step), loss, norm)
 
 
 @define
@@ -67,6 +73,7 @@ class Stepper:
     Attributes:
         mean: the running mean of the weights, or None without.
         updates: how many steps it is of, float64[] on the device; used where a skipped step is known only there.
+        stages: what the steps are, in order.
         ahead: micro-batches of the next steps in order, made ahead of their use; None: made when they are needed.
     """
 
@@ -80,7 +87,8 @@ class Stepper:
     meter: Meter
     mean: ema.Mean | None = None
     ahead: Prefetch[list[Batch]] | None = None
-    verdicts: Verdicts = Factory(lambda self: Verdicts(self.job.spec, self.progress), takes_self=True)
+    stages: tuple[Stage, ...] = Factory(lambda self: stages_of(self.job), takes_self=True)
+    verdicts: Verdicts = Factory(lambda self: Verdicts(self.job.spec, self.progress, self.examples_of), takes_self=True)
     updates: Tensor = Factory(
         lambda self: torch.tensor(float(self.progress.updates), dtype=torch.float64, device=self.job.placement.device),
         takes_self=True,
@@ -88,7 +96,20 @@ class Stepper:
 
     def batches(self, done: int) -> list[Batch]:
         """Return the micro-batches of the step after `done` steps."""
-        return step_batches(self.job.dataset, self.job.spec, done, self.execution.micro_batch or None)
+        number = stage_at(self.job.spec, done + 1)
+        stage = self.stages[number]
+        sizes = self.execution.staged or (self.execution.micro_batch,)
+        return step_batches(stage.dataset, stage.spec, done - stage.before, sizes[number] or None, stage.first)
+
+    def examples_of(self, step: int) -> tuple[int, int]:
+        """Return the positions in its data of the first and the last example of a step."""
+        stage = self.stages[stage_at(self.job.spec, step)]
+        first = stage.first + (step - 1 - stage.before) * stage.spec.batch
+        return first, first + stage.spec.batch - 1
+
+    def enter(self, step: int) -> None:
+        """Give the model the positions of the stage of a step."""
+        replace_positions(self.model, self.stages[stage_at(self.job.spec, step)].model)
 
     def step(self) -> float:
         """Do one optimiser step and return its learning rate. Raises LmcError (LM0901) as `Verdicts.settle` does."""
@@ -101,7 +122,7 @@ class Stepper:
         self.verdicts.waiting.append((step, loss, norm))
         if self.job.placement.device.type == "cpu" or len(self.verdicts.waiting) >= UNSETTLED:
             self.verdicts.settle()
-        rate = learning_rate(spec.schedule, spec.optim.lr, step, int(spec.steps))
+        rate = self.stages[stage_at(spec, step)].rate(step)
         set_learning_rate(self.optimizer, rate)
         finite = loss.isfinite() & norm.isfinite()
         update(self.optimizer, finite, norm, spec.optim.clip)
@@ -148,17 +169,20 @@ class Stepper:
         self.meter.flops += work.flops
 
 
-def step_batches(dataset: Dataset, spec: Train, done: int, micro_batch: int | None) -> list[Batch]:
-    """Return the micro-batches of the step after `done` steps; the run's seed keys the order with the data's."""
+def step_batches(dataset: Dataset, spec: Train, done: int, micro_batch: int | None, first: int = 0) -> list[Batch]:
+    """Return the micro-batches of the step after `done` steps; the run's seed keys the order with the data's.
+
+    `first` is the position in the data of the first example of all these steps.
+    """
     seed = mix(mix(dataset.seed) ^ mix(spec.seed + 1))
-    chosen = draws(dataset.order, seed, done * spec.batch, spec.batch, dataset.size("train"))
+    chosen = draws(dataset.order, seed, first + done * spec.batch, spec.batch, dataset.size("train"))
     return collate([dataset.example("train", draw) for draw in chosen], micro_batch)
 
 
-def not_finite(spec: Train, step: int, loss: float, norm: float) -> LmcError:
-    """Return the error of a step whose loss or gradient norm is not finite, with its examples."""
-    first = (step - 1) * spec.batch
-    message = f"loss {loss} and gradient norm {norm} at step {step}, examples {first:,} to {first + spec.batch - 1:,}"
+def not_finite(spec: Train, step: int, examples: tuple[int, int], loss: float, norm: float) -> LmcError:
+    """Return the error of a step whose loss or gradient norm is not finite, with its first and last example."""
+    first, last = examples
+    message = f"loss {loss} and gradient norm {norm} at step {step}, examples {first:,} to {last:,}"
     if spec.non_finite == "skip":
         message += f"; the {SKIPPED_IN_A_ROW} steps up to it had no update"
     return LmcError(Diagnostic("LM0901", message, None, help="lower `optim.lr`, or set `optim.clip`"))

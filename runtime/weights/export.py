@@ -14,7 +14,6 @@ from ..inputs import existing
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.hf import FILE, download, read_file
 from ..tokenizers.ranks import write_ranks
-from ..training.resume import load_model
 from .write import save_hf, write_json
 
 VOCABULARY = "vocabulary.tiktoken"
@@ -29,8 +28,8 @@ def export_hf(store: Path, name: str, folder: Path) -> list[str]:
     found = open_run(store, name, "cpu")
     session, run = found.session, found.run
     tokenizer: Tokenizer = session.product(run.data.tokenizer)
-    model = load_model(found.folder, run.architecture(session), session.placement)
-    save_hf(model, folder, positions=run.data.spec.seq_len, ends=sorted(tokenizer.specials.values()))
+    model = run.load(session, found.folder, session.placement)
+    save_hf(model, folder, positions=run.longest(found.folder), ends=sorted(tokenizer.specials.values()))
     try:
         said = _write_tokenizer(run.data.tokenizer.spec, tokenizer, session.root, folder)
     except OSError as error:
