@@ -12,10 +12,16 @@ from ..spec.diagnostic import Diagnostic, LmcError
 
 @frozen
 class Placement:
-    """The product of a mesh: a device and the dtype of parameters and arithmetic."""
+    """The product of a mesh: a device, the dtype of parameters and arithmetic, and the part of each step that is read.
+
+    Attributes:
+        rank: place among the `ranks` that share the examples of a step, from 0.
+    """
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+    rank: int = 0
+    ranks: int = 1
 
 
 def free_bytes(device: torch.device) -> int:

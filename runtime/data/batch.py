@@ -56,14 +56,15 @@ class Batch:
         )
 
 
-def collate(examples: Sequence[Example], micro_batch: int | None = None) -> list[Batch]:
+def collate(examples: Sequence[Example], micro_batch: int | None = None, elsewhere: int = 0) -> list[Batch]:
     """Return the micro-batches of one step: examples sorted by length, one a row, padded to the longest of each.
 
-    `micro_batch` examples go together if given; otherwise as many as keep padding within 10 %.
+    `micro_batch` examples go together if given; otherwise as many as keep padding within 10 %. `elsewhere` positions of
+    the same step are trained by others.
     """
     lengths = [len(example.tokens) for example in examples]
     order = sorted(range(len(examples)), key=lengths.__getitem__)
-    n_loss = float(np.count_nonzero(np.concatenate([example.trained for example in examples])))
+    n_loss = float(elsewhere + np.count_nonzero(np.concatenate([example.trained for example in examples])))
     groups = _chunks(order, micro_batch) if micro_batch else _groups(order, lengths)
     return [_batch([examples[i] for i in group], n_loss) for group in groups]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, Protocol
 
+import numpy as np
 from attrs import evolve, frozen
 
 from ...spec.data import Dialogues, Order, Text
@@ -44,6 +45,9 @@ class Dataset(Protocol):
 
     def example(self, split: Split, draw: Draw) -> Example:
         """Return an example; `draw.number` keys what a training draws afresh."""
+
+    def trained(self, split: Split, draw: Draw) -> int:
+        """Return how many positions of an example are trained, which may be known without reading it."""
 
     def bytes_trained(self, split: Split, index: int) -> int:
         """Return how many bytes the trained targets of an example stand for; special tokens count none."""
@@ -100,6 +104,10 @@ class DialogueDataset:
         if len(written.example.tokens) > self.spec.seq_len:
             raise too_long(template, row[self.table.key], len(written.example.tokens), self.spec.seq_len)
         return written.example
+
+    def trained(self, split: Split, draw: Draw) -> int:
+        """Return the number of positions that an assistant's turns train."""
+        return int(np.count_nonzero(self.example(split, draw).trained))
 
     def fresh(self, row: Row, number: int) -> Row:
         """Return a row of the same name whose values are keyed by (seed, number)."""

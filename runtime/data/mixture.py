@@ -52,14 +52,13 @@ class MixtureDataset:
 
     def example(self, split: Split, draw: Draw) -> Example:
         """Return the example of whose turn it is; one by index if the draw was not made by a training."""
-        if draw.key is None:
-            part, index = self._found(split, draw.index)
-            return self.parts[part].example(split, Draw(index, draw.number))
-        number, place = self.shares.of(draw.number)
-        part_set = self.parts[number]
-        key = mix(draw.key ^ mix(mix(part_set.seed) + number))
-        (own,) = draws(part_set.order, key, place, 1, part_set.size(split))
-        return part_set.example(split, own)
+        part, own = self._turn(split, draw)
+        return part.example(split, own)
+
+    def trained(self, split: Split, draw: Draw) -> int:
+        """Return how many positions of an example are trained."""
+        part, own = self._turn(split, draw)
+        return part.trained(split, own)
 
     def bytes_trained(self, split: Split, index: int) -> int:
         """Return how many bytes the trained targets of an example stand for."""
@@ -75,6 +74,17 @@ class MixtureDataset:
             told.append(f"{name} ({part.weight:g}{moved}): {data.describe(batch)}")
         over = "" if self.spec.over is None else f", weights move over {self.spec.over:,} examples"
         return f"mixture of {len(told)} parts{over}; " + "; ".join(told)
+
+    def _turn(self, split: Split, draw: Draw) -> tuple[Dataset, Draw]:
+        """Return the part whose turn it is, and its own draw."""
+        if draw.key is None:
+            part, index = self._found(split, draw.index)
+            return self.parts[part], Draw(index, draw.number)
+        number, place = self.shares.of(draw.number)
+        part_set = self.parts[number]
+        key = mix(draw.key ^ mix(mix(part_set.seed) + number))
+        (own,) = draws(part_set.order, key, place, 1, part_set.size(split))
+        return part_set, own
 
     def _bounds(self, split: Split) -> list[int]:
         if split not in self._starts:

@@ -55,6 +55,10 @@ class TextDataset:
         trained[-1] = False
         return Example(tokens, trained)
 
+    def trained(self, split: Literal["train", "valid"], draw: Draw) -> int:
+        """Return the length of a sequence."""
+        return self.spec.seq_len
+
     def bytes_trained(self, split: Literal["train", "valid"], index: int) -> int:
         """Return the bytes of every token but the first."""
         return int(self.byte_lengths[self.example(split, Draw(index, 0)).tokens[1:]].sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from attrs import Factory, define
@@ -14,7 +14,7 @@ from ...spec.records import Execution
 from ...spec.train import Train
 from ..data.batch import Batch, collate
 from ..data.dataset import Dataset
-from ..data.order import draws, mix
+from ..data.order import Draw, draws, mix
 from ..data.prefetch import Prefetch
 from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
@@ -99,7 +99,8 @@ class Stepper:
         number = stage_at(self.job.spec, done + 1)
         stage = self.stages[number]
         sizes = self.execution.staged or (self.execution.micro_batch,)
-        return step_batches(stage.dataset, stage.spec, done - stage.before, sizes[number] or None, stage.first)
+        micro_batch, part = sizes[number] or None, {"rank": self.job.placement.rank, "ranks": self.job.placement.ranks}
+        return step_batches(stage.dataset, stage.spec, done - stage.before, micro_batch, stage.first, **part)
 
     def examples_of(self, step: int) -> tuple[int, int]:
         """Return the positions in its data of the first and the last example of a step."""
@@ -150,7 +151,7 @@ class Stepper:
         loss = torch.zeros((), dtype=placement.dtype, device=placement.device)
         with computing(self.model, self.kinds) as total:
             for number, batch in enumerate(batches):
-                torch.manual_seed(mix(mix(seed) ^ mix(step << 16 | number)) >> 1)
+                torch.manual_seed(micro_seed(seed, step, number, placement.rank))
                 placed = batch.to(placement)
                 self.clock.mark("data")
                 part = batch_loss(self.model, placed, self.job.spec.loss)
@@ -169,14 +170,38 @@ class Stepper:
         self.meter.flops += work.flops
 
 
-def step_batches(dataset: Dataset, spec: Train, done: int, micro_batch: int | None, first: int = 0) -> list[Batch]:
+def step_batches(
+    dataset: Dataset,
+    spec: Train,
+    done: int,
+    micro_batch: int | None,
+    first: int = 0,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+) -> list[Batch]:
     """Return the micro-batches of the step after `done` steps; the run's seed keys the order with the data's.
 
-    `first` is the position in the data of the first example of all these steps.
+    `first` is the position in the data of the first example of all these steps. Of several ranks each reads its own
+    examples, of the others only how many positions they train: the sum of all ranks' losses, or gradients, is that of
+    the step. Raises ValueError if a rank would have no example.
     """
+    if ranks > spec.batch:
+        raise ValueError(f"a step of {spec.batch} examples cannot be shared by {ranks} ranks")
     seed = mix(mix(dataset.seed) ^ mix(spec.seed + 1))
-    chosen = draws(dataset.order, seed, first + done * spec.batch, spec.batch, dataset.size("train"))
-    return collate([dataset.example("train", draw) for draw in chosen], micro_batch)
+
+    def chosen(rank: int) -> Iterator[Draw]:
+        place, size = first + done * spec.batch, dataset.size("train")
+        return draws(dataset.order, seed, place, spec.batch, size, rank=rank, ranks=ranks)
+
+    others = (draw for other in range(ranks) if other != rank for draw in chosen(other))
+    elsewhere = sum(dataset.trained("train", draw) for draw in others)
+    return collate([dataset.example("train", draw) for draw in chosen(rank)], micro_batch, elsewhere)
+
+
+def micro_seed(seed: int, step: int, number: int, rank: int) -> int:
+    """Return what torch is seeded with before micro-batch `number` of a step; ranks differ."""
+    return mix(mix(seed) ^ mix(rank << 48 | step << 16 | number)) >> 1
 
 
 def not_finite(spec: Train, step: int, examples: tuple[int, int], loss: float, norm: float) -> LmcError:

@@ -42,6 +42,10 @@ class Sentences:
         """Return the number of sentences."""
         return 60
 
+    def trained(self, split: str, draw: Draw) -> int:
+        """Return the number of positions of a sentence that are trained."""
+        return int(self.example(split, draw).trained.sum())
+
     def example(self, split: str, draw: Draw) -> Example:
         """Return the sentence of a draw."""
         length, stride = 8 + draw.index % 16, 1 + draw.index % 7
