@@ -19,7 +19,7 @@ class Event:
     """One thing that happened to one node.
 
     `data` by kind: note {text}; step {step, steps, loss, tokens_per_second}; done {seconds, summary};
-    failed {code, message, help, place}; blocked {by}; waiting {holder}; interrupted {step}.
+    failed {code, message, help, place}; blocked {by}; waiting {holder}; interrupted {step, limit}.
     """
 
     kind: EventKind

@@ -30,7 +30,8 @@ from .session import Session
 from .store.run_store import NodeFolder
 from .training.job import Interrupted
 
-State = Literal["done", "failed", "blocked"]
+State = Literal["done", "failed", "blocked", "left"]
+"""`left`: a limit of time was reached; the same command goes on."""
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 3.0
 """How long a worker waits for another process before it says so."""
@@ -92,7 +93,7 @@ class Walk:
     patient: bool = True
 
     def run(self) -> dict[str, State]:
-        """Walk until every pending node is done, failed or blocked, or the session stops."""
+        """Walk until every pending node is done, failed, left or blocked, or the session stops."""
         idle = 0.0
         while self.pending and not self.interrupted:
             self.patient = idle < PATIENCE_SECONDS
@@ -108,7 +109,7 @@ class Walk:
         """Move one node on if it can be; return whether it left the list."""
         component = self.session.components[node_id]
         inputs = [i.node.id for i in component.inputs()]
-        lost = [i for i in inputs if self.states.get(i) in ("failed", "blocked")]
+        lost = [i for i in inputs if self.states.get(i) in ("failed", "blocked", "left")]
         if lost:
             if isinstance(component, StoredComponent):
                 self.session.say("blocked", node_id, by=self.session.components[lost[0]].what)
@@ -144,6 +145,8 @@ class Walk:
                     return "done"
                 if folder.failed_since(session.started):
                     return "failed"
+                if folder.left_since(session.started):
+                    return "left"
                 return self._work(component, folder)
         except LmcError as error:
             self._failed(component, error)
@@ -156,8 +159,11 @@ class Walk:
         try:
             summary = component.work(session, folder)
         except Interrupted as stop:
+            session.say("interrupted", node_id, step=stop.step, limit=stop.limit)
+            if stop.limit:
+                folder.leave(stop.step)
+                return "left"
             self.interrupted = True
-            session.say("interrupted", node_id, step=stop.step)
             return None
         except LmcError as error:
             folder.fail(error.diagnostic)

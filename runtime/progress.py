@@ -52,6 +52,9 @@ def describe(event: Event) -> str:
     if event.kind == "waiting":
         return f"{event.what} is being made by {data['holder']}; waiting"
     if event.kind == "interrupted":
+        if data.get("limit"):
+            why = f"{data['limit']} is reached at step {data['step']:,}"
+            return f"{why}; the checkpoint is kept, the same command goes on"
         return f"stopped at step {data['step']:,}; the checkpoint is kept, run again to go on"
     return f"{event.what} started"
 

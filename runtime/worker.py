@@ -78,7 +78,7 @@ def work(options: argparse.Namespace) -> int:
     )
     walk = graph.Walk(session, nodes)
     states = walk.run()
-    if walk.interrupted or stop():
+    if walk.interrupted or stop() or "left" in states.values():
         return EXIT_INTERRUPTED
     return EXIT_FAILED if "failed" in states.values() else 0
 

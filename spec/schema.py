@@ -47,7 +47,7 @@ REASONS: dict[tuple[str, str], str] = {
 """Why a variant of a kind is not there, and what to write in its place."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"limits", "secrets", "epochs"}),
+    "train": frozenset({"secrets", "epochs"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),

@@ -12,7 +12,7 @@ from .optim import SGD, AdamW, Muon
 from .schedule import Constant, Schedule
 from .schema import option, variant
 from .stage import Stage
-from .units import Steps
+from .units import Duration, Size, Steps
 
 Dtype = Literal["fp32", "bf16"]
 
@@ -107,6 +107,25 @@ class Profile:
     )
 
 
+@variant("limits")
+@frozen(kw_only=True)
+class Limits:
+    """What a training may take in one go before it leaves with a checkpoint; changes no bit of it."""
+
+    wall: Duration | None = option(
+        "Time from when a process begins to work on the run; the same command then goes on.",
+        default=None,
+        identity=False,
+        validator=optional(gt(0.0)),
+    )
+    memory: Size | None = option(
+        "Bytes that the process holds at most while it trains, on the device if that is a GPU; more is an error.",
+        default=None,
+        identity=False,
+        validator=optional(ge(1)),
+    )
+
+
 @variant("stop")
 @frozen(kw_only=True)
 class Stop:
@@ -180,6 +199,7 @@ class Train:
     every: Every = option("How often it is looked at.", default=Every(), identity=False)
     keep: Keep = option("Which checkpoints stay.", default=Keep(), identity=False)
     profile: Profile = option("What is measured of it.", default=Profile(), identity=False)
+    limits: Limits = option("What it may take.", default=Limits(), identity=False)
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of a step stays for ever, whatever comes behind it."""

@@ -6,6 +6,7 @@ A marker is the plain Python value with a meaning for the type checker: a `Size`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NewType
 
@@ -34,6 +35,14 @@ DURATION_SUFFIXES: dict[str, Decimal] = {
     "h": Decimal(3600),
     "d": Decimal(86400),
 }
+
+
+def written(value: float, suffixes: Mapping[str, int | Decimal]) -> str:
+    """Return a quantity in the largest unit that divides it: `2h`, `90s`, `70GiB`; in the smallest if none does."""
+    exact = Decimal(repr(value))
+    units = sorted(suffixes.items(), key=lambda unit: -unit[1])
+    name, size = next(((name, size) for name, size in units if exact % size == 0), units[-1])
+    return f"{(exact / size).normalize():f}{name}"
 
 
 @frozen

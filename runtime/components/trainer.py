@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...spec.model import Transformer
 from ...spec.plan import Plan, closure
@@ -84,6 +85,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
 
     def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
         """Train to the last step, watched by the observers that the session names."""
+        began = time.monotonic()
         dataset: Dataset = session.product(self.data)
         params = self.architecture(session).num_params()
         if not self.spec.stages:
@@ -93,7 +95,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             session.say("note", self.node.id, text=text)
         self.write_graph(session, folder)
         looking = dict.fromkeys((*session.observers.get(self.node.id, ()), *self.deciders(session)))
-        return self.run(session, folder, dataset, [observer_of(session, i) for i in looking])
+        return self.run(session, folder, dataset, [observer_of(session, i) for i in looking], began)
 
     def write_graph(self, session: Session, folder: NodeFolder) -> None:
         """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
@@ -106,8 +108,10 @@ class TrainerNode(StoredComponent[TransformerModel]):
         lines = plan_lines(Plan(plan.header, nodes, (), ()))
         write_whole(folder.path / "graph.jsonl", "".join(line + "\n" for line in lines))
 
-    def run(self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer]) -> dict[str, Any]:
-        """Train in `folder`."""
+    def run(
+        self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer], began: float
+    ) -> dict[str, Any]:
+        """Train in `folder`; work on it began at `began` of time.monotonic."""
         first: list[TrainRecord] = []
 
         def report(record: TrainRecord) -> None:
@@ -135,6 +139,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             execution=folder.execution or session.execution,
             origin=self.start_of(session),
             keep=folder.set_execution,
+            began=began,
             start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
             ends=self.ends(session),
@@ -195,9 +200,9 @@ class TrainerNode(StoredComponent[TransformerModel]):
         return read
 
     def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
-        """Train again from the start in another folder, as the kept record says, for new observers."""
+        """Train again from the start in another folder, as the kept record says, for new observers, in one go."""
         job = TrainJob(
-            spec=self.spec,
+            spec=evolve(self.spec, limits=evolve(self.spec.limits, wall=None)),
             model=self.architecture(session),
             dataset=session.product(self.data),
             placement=self.placement(session),

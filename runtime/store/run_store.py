@@ -163,6 +163,7 @@ class NodeFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Mark the node as done."""
         self.data.pop("failure", None)
+        self.data.pop("left", None)
         self._write("done", summary)
 
     def fail(self, diagnostic: Diagnostic) -> None:
@@ -173,6 +174,15 @@ class NodeFolder:
     def failed_since(self, moment: float) -> bool:
         """Whether the node failed after a wall time."""
         return self.status == "failed" and float(self.data.get("failure", {}).get("time", 0)) >= moment
+
+    def leave(self, step: int) -> None:
+        """Mark the node as one that a process left at a limit of time."""
+        self.data["left"] = {"step": step, "time": time.time()}
+        self._write("partial", {})
+
+    def left_since(self, moment: float) -> bool:
+        """Whether a process left the node at a limit of time after a wall time."""
+        return self.status == "partial" and float(self.data.get("left", {}).get("time", 0)) >= moment
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Append a record to a file of lines."""

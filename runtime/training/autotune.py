@@ -18,6 +18,7 @@ from ..models.transformer import TransformerModel
 from .job import TrainJob
 from .loss import batch_loss
 from .machine import describe, now, remembered
+from .memory import forget_peak, peak_memory
 from .precision import computing, dtypes
 from .stages import stages_of
 from .step import step_batches
@@ -77,12 +78,15 @@ def tuned_stages(job: TrainJob, model: TransformerModel, here: Execution) -> Exe
 def _key(job: TrainJob, batches: Sequence[Batch]) -> str:
     lengths = torch.cat([batch.layout.lengths for batch in batches]).double()
     shape = [round(float(lengths.max()) / 16), round(float(lengths.mean()) / 16), job.spec.batch]
+    if job.spec.limits.memory is not None:
+        shape.append(job.spec.limits.memory)
     told = canonical_json([unstructure(job.model), unstructure(job.spec.precision), unstructure(job.spec.remat), shape])
     digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
     return f"micro-batch {digest}; {describe(job.placement.device)}"
 
 
 def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> dict[str, Any]:
+    allowed = job.spec.limits.memory
     _rate(job, model, by_length[-1:], 0.0)
     rates = {0: _rate(job, model, by_length, SECONDS / 8)}
     tokens = sum(int(batch.layout.lengths.sum()) for batch in by_length)
@@ -90,10 +94,14 @@ def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> 
     if seconds * job.spec.steps >= WORTH:
         sizes = [size for size in (1 << power for power in range(15)) if size < job.spec.batch]
         for size in [*sizes, job.spec.batch][-7:]:
+            forget_peak(job.placement.device)
             batches = step_batches(job.dataset, job.spec, 0, size)
             try:
                 rates[size] = _rate(job, model, batches, SECONDS / 8)
             except torch.OutOfMemoryError:
+                break
+            if allowed is not None and peak_memory(job.placement.device) > allowed:
+                del rates[size]
                 break
     best = max(rates, key=lambda size: rates[size])
     chosen = best if rates[best] >= GAIN * rates[0] else 0

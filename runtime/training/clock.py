@@ -5,7 +5,6 @@ Marks cost a reading of the clock; on a GPU the timed step alone waits for the d
 
 from __future__ import annotations
 
-import resource
 import time
 from pathlib import Path
 
@@ -14,18 +13,12 @@ from attrs import Factory, asdict, define
 
 from ...spec.records import ProfileRecord
 from ..store.files import append_line
+from .memory import peak_memory
 
 INTERVAL = 100
 """Steps between timed steps."""
 FIRST = 10
 """The first timed step: what is done once is over by then."""
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that the process has held: on a GPU what torch allocated there, else resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @define

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from ...spec.model import Transformer
 from ...spec.records import Execution, TrainRecord
@@ -27,11 +28,14 @@ EMA = "ema"
 
 
 class Interrupted(Exception):
-    """The training stopped because it was asked to; its checkpoint is kept."""
+    """The training stopped because it was asked to, or at a limit of time; its checkpoint is kept.
 
-    def __init__(self, step: int) -> None:
+    `limit` says which, as a file writes it, and is "" if it was asked to.
+    """
+
+    def __init__(self, step: int, limit: str = "") -> None:
         super().__init__(f"stopped at step {step}")
-        self.step = step
+        self.step, self.limit = step, limit
 
 
 @frozen
@@ -61,6 +65,7 @@ class TrainJob:
         execution: the record of an earlier start, or None at the first; `keep` receives the resolved one.
         origin: what it begins with instead of drawn weights.
         start: given the model of drawn weights before the first step, but not where the training resumes.
+        began: when this process began to work on the run, by time.monotonic.
         stop: asked after every step. report: receives records. warn: receives sentences.
         ends: whether the training ends after a step, asked once observers have looked.
         score: value of the metric that `keep.best` names after a step, smaller being better; None where it was not
@@ -77,6 +82,7 @@ class TrainJob:
     execution: Execution | None = None
     origin: Origin | None = None
     keep: Callable[[Execution], None] = lambda execution: None
+    began: float = Factory(time.monotonic)
     start: Callable[[TransformerModel], None] = lambda model: None
     stop: Callable[[], bool] = lambda: False
     report: Callable[[TrainRecord], None] = lambda record: None

@@ -25,6 +25,8 @@ from .autotune import tuned_stages
 from .clock import StepClock
 from .execution import apply, honour, resolve, seam
 from .job import CHECKPOINTS, EMA, PROFILE, RECORDS, SEAMS, Interrupted, Progress, TrainJob
+from .limits import INTERVAL, memory_exceeded, wall_reached
+from .memory import forget_peak
 from .meter import Meter
 from .observer import Watch
 from .precision import dtypes, parameters_in
@@ -39,8 +41,8 @@ def train(job: TrainJob) -> Progress:
     """Train to the last step and return where it ended.
 
     Raises LmcError: LM0901 at a loss or gradient that is not finite, with step and examples; LM0805 if no checkpoint is
-    whole; LM0903 where a checkpoint cannot be written. Raises Interrupted after a checkpoint when `job.stop()` turns
-    true.
+    whole; LM0903 where a checkpoint cannot be written, or too much memory was held. Raises Interrupted after a
+    checkpoint when `job.stop()` turns true, or a limit of time is reached.
     """
     here = resolve(job.spec, job.model, job.placement)
     apply(here if job.execution is None else honour(job.execution, here))
@@ -57,6 +59,7 @@ def train(job: TrainJob) -> Progress:
     device, kinds = job.placement.device, dtypes(job.spec.precision, job.placement)
     clock = StepClock(job.folder / PROFILE, device)
     meter = Meter.start(progress.tokens, device, kinds.compute)
+    forget_peak(device)
     stepper = Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean)
     stepper.enter(progress.step)
     _loop(job, stepper)
@@ -120,17 +123,30 @@ class Loop:
             with self._timed("observers"), self._averaged(watch):
                 watch.after(step, self.stepper.model)
             ended = job.ends(step)
-            if step % job.spec.every.log == 0 or step == last or ended:
+            recording = step % job.spec.every.log == 0 or step == last or ended
+            if recording:
                 self._record(rate)
-            stopping = job.stop()
+            leaving = None if step == last or ended else self._leaving(step, recording)
             best = self._best(step)
-            if stopping or best or ended or due(job.spec, step, time.monotonic() - self.saved):
+            if leaving or best or ended or due(job.spec, step, time.monotonic() - self.saved):
                 with self._timed("checkpoint"):
                     self._save(step)
             self.stepper.clock.end(step)
-            if stopping and step < last and not ended:
+            if leaving is not None:
                 self.saver.wait()
-                raise Interrupted(step)
+                raise leaving
+
+    def _leaving(self, step: int, recording: bool) -> Exception | None:
+        """Return why the training leaves after a step that is not its last, or None."""
+        limits = self.job.spec.limits
+        if self.job.stop():
+            return Interrupted(step)
+        if recording or step % INTERVAL == 0:
+            exceeded = memory_exceeded(limits, self.job.placement.device, step)
+            if exceeded is not None:
+                return exceeded
+        limit = wall_reached(limits, self.job.began)
+        return Interrupted(step, limit) if limit else None
 
     def _averaged(self, watch: Watch) -> AbstractContextManager[None]:
         """Let observers look at the running mean of the weights where there is one."""

@@ -13,9 +13,9 @@ from attrs import define, frozen
 from ...spec.model import Attention, Transformer
 from ...spec.records import TrainRecord
 from ..data.batch import Batch
-from .clock import peak_memory
 from .job import Progress
 from .machine import matmul_limit
+from .memory import peak_memory
 
 
 @frozen

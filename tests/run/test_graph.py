@@ -11,6 +11,7 @@ from lmc.spec.schema import REGISTRY, fields
 SPEC_ONLY = {
     *("call", "reply", "split", "part", "table", "scale", "sample", "bias"),
     *("every", "keep", "profile", "precision", "remat", "group", "loss", "adamw", "start", "stop"),
+    *("limits", "stage"),
 }
 """Kinds that are parts of others and are read by their owner's builder."""
 
