@@ -65,7 +65,7 @@ def observers(components: Mapping[str, Component[Any]], nodes: Iterable[str]) ->
     found: dict[str, list[str]] = {}
     for node_id in nodes:
         component = components[node_id]
-        if isinstance(component, ProbeNode) or (isinstance(component, EvaluatorNode) and component.interval()):
+        if isinstance(component, ProbeNode) or (isinstance(component, EvaluatorNode) and component.watches):
             found.setdefault(component.run.node.id, []).append(node_id)
     return found
 

@@ -224,7 +224,7 @@ class Transformer:
     vocab: int | None = option(
         "Number of token ids; at least those of the tokenizer.",
         derived="tokenizer.vocab",
-        unknown=True,
+        unknown="tokenizer",
         default=None,
         validator=optional(ge(0)),
     )

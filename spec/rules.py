@@ -49,6 +49,11 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield from _loss(spec, lookup)
 
 
+def late_violations(spec: Train) -> Iterator[Violation]:
+    """Yield the rules that a train breaks and that need its number of steps, once that is known."""
+    yield from _schedule(spec)
+
+
 def _attention(spec: Transformer) -> Iterator[Violation]:
     mixer = spec.mixer
     if not isinstance(mixer, Attention):
@@ -256,7 +261,7 @@ def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violatio
     if spec.init is None:
         return
     other = lookup(spec.init.run)
-    if spec.init.step is not None and not other.keeps(spec.init.step):
+    if spec.init.step is not None and other.steps is not None and not other.keeps(spec.init.step):
         message = f"the run keeps no checkpoint of step {spec.init.step:,}"
         help = f"its last is {other.steps:,}; `every.checkpoint` says which others stay"
         yield Violation("LM0408", message, ("init.step",), help)
@@ -313,7 +318,7 @@ def _part(spec: Train, part: Part, path: str, whose: str) -> Iterator[Violation]
             message = f"{len(part.at)} steps and {len(part.factors)} multipliers{whose}"
             yield Violation("LM0303", message, (f"{path}.factors", f"{path}.at"), "write one multiplier for each step")
         return
-    if part.warmup > spec.steps:
+    if spec.steps is not None and part.warmup > spec.steps:
         message = f"a warm-up of {part.warmup:,} steps{whose} is longer than the run of {spec.steps:,}"
         yield Violation("LM0303", message, (f"{path}.warmup", "steps"), "shorten the warm-up")
     floor: float = getattr(part, "floor", 0.0)
@@ -329,7 +334,7 @@ def _cooldown(spec: Train, part: WarmupStableDecay, path: str, whose: str) -> It
         message = f'`shape = "lingua"`{whose} divides by the floor, which is 0'
         help = "set a floor, as in floor = optim.lr / 100"
         yield Violation("LM0303", message, (f"{path}.floor", f"{path}.shape"), help)
-    if part.warmup <= spec.steps < part.warmup + part.cooldown:
+    if spec.steps is not None and part.warmup <= spec.steps < part.warmup + part.cooldown:
         both = f"{part.warmup + part.cooldown:,} steps{whose}"
         message = f"warm-up and cooldown of {both} are longer than the run of {spec.steps:,}"
         paths = (f"{path}.cooldown", f"{path}.warmup", "steps")

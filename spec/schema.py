@@ -14,7 +14,8 @@ a union of them, is a slot. Field metadata carries what type checks, manual, ide
     many      a single value is read as a list of one
     hidden    filled by the compiler; cannot be written
     circular  the derived default reads this very field when it is set, so it says nothing about neutrality
-    unknown   the derived default may follow from a file that only a run reads; the value is None until then
+    unknown   the default may follow from what only a run reads, "tokenizer", "examples" or "passes" over them; the
+              value is None until then
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ REASONS: dict[tuple[str, str], str] = {
 """Why a variant of a kind is not there, and what to write in its place."""
 
 UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"secrets", "epochs"}),
+    "train": frozenset({"secrets"}),
     "probe": frozenset({"on", "keep", "donor", "measure"}),
     "grid": frozenset({"draw"}),
     "eval": frozenset({"checkpoint", "slice"}),
@@ -71,7 +72,7 @@ def option(
     many: bool = False,
     hidden: bool = False,
     circular: bool = False,
-    unknown: bool = False,
+    unknown: str = "",
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
     """Declare a field; `neutral` is the default unless given. Required if it has neither default nor `derived`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil
 from typing import Literal
 
 from attrs import evolve, frozen
@@ -39,12 +41,13 @@ class Loss:
 class Every:
     """How often a training is looked at; changes no bit of it."""
 
-    eval: Steps = option(
+    eval: Steps | None = option(
         "Steps between evaluations.",
         derived="max(1, steps // 50)",
         default=Steps(0),
         identity=False,
-        validator=ge(0),
+        unknown="examples",
+        validator=optional(ge(0)),
     )
     checkpoint: Steps | None = option(
         "Steps between kept checkpoints; none: by time, every five minutes.",
@@ -156,18 +159,26 @@ class Train:
     model: str = option("What is trained.", ref="model")
     data: str = option("What it is trained on.", ref="data")
     mesh: str | None = option("Where it runs; one device if none.", ref="mesh", default=None, identity=False)
-    steps: Steps = option(
-        "Optimiser steps; exactly one of steps and tokens is written.",
+    steps: Steps | None = option(
+        "Optimiser steps; exactly one of steps, tokens and epochs is written.",
         derived="tokens // (batch * data.seq_len)",
         circular=True,
         default=Steps(0),
-        validator=ge(1),
+        unknown="examples",
+        validator=optional(ge(1)),
     )
-    tokens: int = option(
-        "Tokens trained on; exactly one of steps and tokens is written.",
+    tokens: int | None = option(
+        "Tokens trained on; exactly one of steps, tokens and epochs is written.",
         derived="steps * batch * data.seq_len",
         default=0,
         identity=False,
+        unknown="examples",
+    )
+    epochs: float | None = option(
+        "Passes over the examples, which the run counts; exactly one of steps, tokens and epochs is written.",
+        default=None,
+        unknown="passes",
+        validator=optional(gt(0.0)),
     )
     batch: int = option("Examples per optimiser step, over all devices.", validator=ge(1))
     micro_batch: int | None = option(
@@ -205,7 +216,25 @@ class Train:
         """Whether the checkpoint of a step stays for ever, whatever comes behind it."""
         alone = self.keep.last is None and self.keep.every is None
         interval = self.every.checkpoint if alone else self.keep.every
-        return step == self.steps or (interval is not None and 0 < step <= self.steps and step % interval == 0)
+        last = self.num_steps()
+        return step == last or (interval is not None and 0 < step <= last and step % interval == 0)
+
+    def num_steps(self) -> int:
+        """Return the optimiser steps. Raises ValueError while they are unknown."""
+        if self.steps is None:
+            raise ValueError("the steps of these epochs are known only when the run counts its examples")
+        return int(self.steps)
+
+    def steps_over(self, examples: int) -> int:
+        """Return the optimiser steps that see `examples` as many times as `epochs` says, the last pass rounded up."""
+        return ceil(Fraction(repr(self.epochs)) * examples / self.batch)
+
+    def filled(self, steps: int) -> Train:
+        """Return the train with its number of steps, and what follows from it."""
+        every = self.every
+        if every.eval is None:
+            every = evolve(every, eval=Steps(max(1, steps // 50)))
+        return evolve(self, steps=Steps(steps), every=every)
 
     def amended(self, stage: Stage) -> Train:
         """Return the train that a stage is, as if its steps were all; without a schedule of its own it has this one."""

@@ -76,7 +76,7 @@ _TABLE = (
     (
         "LM0311",
         "a value is not known yet",
-        "A vocabulary that a run reads from a file, and what follows from it, cannot be used before.",
+        "What a run reads, a vocabulary or a number of examples, and what follows from it, cannot be used before.",
     ),
     ("LM0401", "heads do not divide the width", "Each head has width / heads channels."),
     ("LM0402", "heads cannot be split over the mesh", "tp must divide heads and kv_heads."),

@@ -39,7 +39,7 @@ class PlanBuilder:
     worlds: dict[str, list[World]] = Factory(dict)
     grids: dict[str, Grid] = Factory(dict)
     paths: dict[str, list[str]] = Factory(dict)
-    unknown: set[tuple[str, str]] = Factory(set)
+    unknown: dict[tuple[str, str], str] = Factory(dict)
     compiled: set[Decl] = Factory(set)
     null: World = field(init=False)
 
@@ -210,9 +210,9 @@ class PlanBuilder:
         for name in self.paths[grid]:
             try:
                 found[name] = self._path_value(world, root, name)
-            except Unknown:
+            except Unknown as error:
                 found[name] = None
-                self.unknown.add((grid, name))
+                self.unknown[grid, name] = error.what
         return found
 
     def _paths(self, grid: str) -> list[str]:

@@ -55,8 +55,9 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
 
 def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
     for name in plot_names(spec):
-        if any((source, name) in builder.unknown for source in spec.sources):
-            raise unknown(_span_of(cell, name), name)
+        for source in spec.sources:
+            if (source, name) in builder.unknown:
+                raise unknown(_span_of(cell, name), name, builder.unknown[source, name])
         head, _, metric = name.partition(".")
         eval_ = builder.program.main.names.get(head)
         if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...spec.diagnostic import LmcError, fail
 from ...spec.schema import SPELLINGS, fields
 from ..resolve.cells import Cell, Scope
-from ..resolve.problems import Problem, Unknown
+from ..resolve.problems import READ, Problem, Unknown
 from ..resolve.references import is_slot
 from ..resolve.values import DeclRef, shown
 from ..resolve.world import World
@@ -58,8 +58,8 @@ def _explain(world: World, cell: Cell, names: list[str], query: str) -> Iterator
     try:
         ref = tree.Ref(tree.Name(name, owner.span), (), owner.span)
         value = shown(world.evaluator.expr(ref, Scope((owner,), owner.root.module)))
-    except Unknown:
-        value = "(known only when the run reads the tokenizer's file)"
+    except Unknown as error:
+        value = f"(known only when the run {READ[error.what][0]})"
     except Problem:
         value = "(a block)"
     yield f"{query} = {value}"

@@ -19,7 +19,7 @@ from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
 from .problems import POISON, Problem, Unknown, problem
-from .stages import total
+from .stages import LENGTHS, total
 from .values import DeclRef, PartRef, kind_name, shown, typed
 
 NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
@@ -69,6 +69,8 @@ class Evaluator(Expressions):
                 raise problem("LM0301", top.expr.span, f"`{name}` += needs a list", help="write [...]")
             value = [*before, *value]
         result = typed(value, cell.cls, name, top.expr.span, bool(attribute.metadata["many"]))
+        if result is None and attribute.metadata["unknown"] == "examples":
+            raise problem("LM0301", top.expr.span, f"`{name}` needs an Int, got none", help=f"write {name} = unset")
         self._validate(cell, name, result, top.expr.span)
         return result
 
@@ -138,6 +140,8 @@ class Evaluator(Expressions):
             raise POISON
         if (summed := total(self.world, cell, name)) is not None:
             return typed(summed, cell.cls, name, cell.span, False)
+        if cell.kind == "train" and name in LENGTHS and self.value(cell, "epochs") is not None:
+            return None
         text, unknown = (fields(cell.cls)[name].metadata[key] for key in ("derived", "unknown"))
         scope = Scope(cell.chain(), NOWHERE)
         try:

@@ -14,8 +14,20 @@ class Problem(Exception):
         self.diagnostic = diagnostic
 
 
+READ = {
+    "tokenizer": ("reads the tokenizer's file", "set the model's `vocab`, or use a named encoding"),
+    "examples": ("counts its examples", "write a number, or set `steps` in place of `epochs`"),
+    "passes": ("counts its examples", "write a number, or set `epochs` in place of the length"),
+}
+"""What a run does before it knows a value, and what to write to have it at once, by the schema's word for it."""
+
+
 class Unknown(Problem):
-    """A value follows from a file that only a run reads."""
+    """A value follows from what only a run reads; `what` is the schema's word for that."""
+
+    def __init__(self, diagnostic: Diagnostic, what: str) -> None:
+        super().__init__(diagnostic)
+        self.what = what
 
 
 def problem(
@@ -32,10 +44,10 @@ def problem(
     return Problem(Diagnostic(code, message, span, label, labels, help, edits))
 
 
-def unknown(span: Span | None, name: str) -> Unknown:
+def unknown(span: Span | None, name: str, what: str) -> Unknown:
     """Return the problem of a value that has to be known now."""
-    message = f"`{name}` is known only when the run reads the tokenizer's file"
-    return Unknown(Diagnostic("LM0311", message, span, help="set the model's `vocab`, or use a named encoding"))
+    does, help = READ[what]
+    return Unknown(Diagnostic("LM0311", f"`{name}` is known only when the run {does}", span, help=help), what)
 
 
 POISON = Problem(None)

@@ -6,7 +6,7 @@ import difflib
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, frozen
 
 from ...spec.diagnostic import Edit
 from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from .world import World
 
 MISSING = object()
-UNKNOWN = object()
-"""In place of a value that follows from a file which only a run reads."""
+
+
+@frozen
+class Unread:
+    """In place of a value that follows from what only a run reads."""
+
+    what: str
 
 
 @define(eq=False)
@@ -102,7 +107,7 @@ class References:
 
     def _property(self, cell: Cell, name: str) -> Any:
         value = getattr(self.world.spec(cell), name)
-        return UNKNOWN if value is None else exact(value)
+        return Unread("tokenizer") if value is None else exact(value)
 
     def _field(self, cell: Cell, name: str) -> Any:
         if is_map(cell.cls, name):
@@ -110,8 +115,8 @@ class References:
         if name in cell.slots or (fields(cell.cls)[name].metadata["ref"] == "" and is_slot(cell, name)):
             return cell.slot(name)
         value = self.value(cell, name)
-        if value is None and fields(cell.cls)[name].metadata["unknown"]:
-            return UNKNOWN
+        if value is None and (what := fields(cell.cls)[name].metadata["unknown"]):
+            return Unread(what)
         return list(value) if isinstance(value, tuple) else exact(value)
 
     def _member(self, place: Any, part: tree.Name | tree.Expr, expr: tree.Ref, scope: Scope) -> Any:
@@ -154,8 +159,8 @@ class References:
 
     @staticmethod
     def _finished(place: Any, expr: tree.Ref) -> Any:
-        if place is UNKNOWN:
-            raise unknown(expr.span, expr.dotted or expr.head.text)
+        if isinstance(place, Unread):
+            raise unknown(expr.span, expr.dotted or expr.head.text, place.what)
         if isinstance(place, Decl):
             return DeclRef(place)
         if isinstance(place, Cell):

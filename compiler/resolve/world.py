@@ -25,7 +25,7 @@ from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .memo import Memo
 from .problems import POISON, Problem, problem
-from .stages import amend, check_unwritten, stages_of
+from .stages import LENGTHS, amend, check_unwritten, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
 
@@ -342,14 +342,15 @@ class World:
 
 
 def _check_length(cell: Cell) -> None:
-    """Raise Problem (LM0309) unless exactly one of `steps` and `tokens` says how long a train is."""
-    said = [s[-1] for name in ("steps", "tokens") if (s := cell.fields.get(name)) and not _is_unset(s[-1])]
+    """Raise Problem (LM0309) unless exactly one of `steps`, `tokens` and `epochs` says how long a train is."""
+    said = {name: s[-1] for name in LENGTHS if (s := cell.fields.get(name)) and not _is_unset(s[-1])}
     if cell.named.get("stages"):
-        return check_unwritten(cell, said)
+        return check_unwritten(cell, list(said.values()))
     if len(said) != 1:
-        what = "both `steps` and `tokens` are set" if said else f"train `{cell.name}` says not how long it is"
-        span = said[1].span if said else cell.span
-        raise problem("LM0309", span, what, help="set exactly one of steps and tokens; the other follows")
+        both = " and ".join(f"`{name}`" for name in said)
+        what = f"{both} are set" if said else f"train `{cell.name}` says not how long it is"
+        span = list(said.values())[-1].span if said else cell.span
+        raise problem("LM0309", span, what, help="set exactly one of steps, tokens and epochs; the others follow")
 
 
 def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
@@ -369,7 +370,7 @@ def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
 
 
 def _is_unset(setting: Setting) -> bool:
-    return isinstance(setting.expr, tree.Literal) and setting.expr.word == "unset"
+    return isinstance(setting.expr, tree.Literal) and setting.expr.word in ("unset", "none")
 
 
 Reader = Callable[[World, Cell, str], Any]

@@ -57,11 +57,15 @@ class EvaluatorNode(StoredComponent[Scores]):
             return
         folder.append("scores.jsonl", asdict(Scores(name=self.node.name, step=step, metrics=result.metrics)))
 
-    def interval(self) -> int | None:
-        """Return the steps between evaluations during training, or None for only at the end."""
-        if self.spec.every is not None:
-            return int(self.spec.every)
-        return int(self.run.spec.every.eval) if isinstance(self.spec, LossEval) or self.decides else None
+    @property
+    def watches(self) -> bool:
+        """Whether it is made while the run trains as well, not only at the end."""
+        return self.spec.every is not None or isinstance(self.spec, LossEval) or self.decides
+
+    def interval(self, session: Session) -> int:
+        """Return the steps between evaluations of one that `watches`."""
+        every: int | None = self.spec.every
+        return int(self.run.filled(session).every.eval or 0) if every is None else every
 
     @property
     def decides(self) -> bool:
@@ -73,7 +77,7 @@ class EvaluatorNode(StoredComponent[Scores]):
         """Return the observer that evaluates during training."""
         folder = session.folder(self.node.id)
         folder.create()
-        return EvalObserver(node=self, session=session, folder=folder, every=self.interval() or 0)
+        return EvalObserver(node=self, session=session, folder=folder, every=self.interval(session))
 
     def build(self, session: Session) -> Scores:
         """Return the scores of the last step."""

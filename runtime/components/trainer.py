@@ -10,11 +10,13 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Transformer
 from ...spec.plan import Plan, closure
 from ...spec.plan_text import plan_lines
 from ...spec.protocol import Automaton
 from ...spec.records import TrainRecord
+from ...spec.rules import late_violations
 from ...spec.train import Train
 from ..data.dataset import Dataset
 from ..models.transformer import TransformerModel
@@ -87,6 +89,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
         """Train to the last step, watched by the observers that the session names."""
         began = time.monotonic()
         dataset: Dataset = session.product(self.data)
+        spec = self.counted(session, folder)
         params = self.architecture(session).num_params()
         if not self.spec.stages:
             session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
@@ -95,7 +98,32 @@ class TrainerNode(StoredComponent[TransformerModel]):
             session.say("note", self.node.id, text=text)
         self.write_graph(session, folder)
         looking = dict.fromkeys((*session.observers.get(self.node.id, ()), *self.deciders(session)))
-        return self.run(session, folder, dataset, [observer_of(session, i) for i in looking], began)
+        return self.run(session, folder, spec, [observer_of(session, i) for i in looking], began)
+
+    def counted(self, session: Session, folder: NodeFolder) -> Train:
+        """Return the filled spec, its number of steps told and recorded.
+
+        Raises LmcError where the spec breaks a rule that needs the number.
+        """
+        if self.spec.epochs is None:
+            spec: Train = self.spec
+            return spec
+        spec = self.filled(session)
+        examples = folder.length.get("examples") or session.product(self.data).size("train")
+        folder.set_length(examples, spec.num_steps())
+        text = f"{spec.epochs:g} epochs of {examples:,} examples are {spec.steps:,} steps"
+        session.say("note", self.node.id, text=text)
+        for violation in late_violations(spec):
+            raise LmcError(Diagnostic(violation.code, violation.message, None, help=violation.help))
+        return spec
+
+    def filled(self, session: Session) -> Train:
+        """Return the spec with its number of steps: what the run has recorded, or counted now."""
+        spec: Train = self.spec
+        if spec.epochs is None:
+            return spec
+        known = session.folder(self.node.id).length.get("steps")
+        return spec.filled(known or spec.steps_over(session.product(self.data).size("train")))
 
     def write_graph(self, session: Session, folder: NodeFolder) -> None:
         """Write the part of the plan that loading the run needs, with the automaton of its data's protocols."""
@@ -109,9 +137,9 @@ class TrainerNode(StoredComponent[TransformerModel]):
         write_whole(folder.path / "graph.jsonl", "".join(line + "\n" for line in lines))
 
     def run(
-        self, session: Session, folder: NodeFolder, dataset: Dataset, observers: list[Observer], began: float
+        self, session: Session, folder: NodeFolder, spec: Train, observers: list[Observer], began: float
     ) -> dict[str, Any]:
-        """Train in `folder`; work on it began at `began` of time.monotonic."""
+        """Train the filled spec in `folder`; work on it began at `began` of time.monotonic."""
         first: list[TrainRecord] = []
 
         def report(record: TrainRecord) -> None:
@@ -121,17 +149,17 @@ class TrainerNode(StoredComponent[TransformerModel]):
                 "step",
                 self.node.id,
                 step=record.step,
-                steps=self.spec.steps,
+                steps=spec.steps,
                 loss=record.loss,
                 tokens_per_second=record.tokens_per_second,
                 mfu=record.mfu,
-                seconds_left=seconds_left(first[0], record, self.spec),
+                seconds_left=seconds_left(first[0], record, spec),
             )
 
         job = TrainJob(
-            spec=self.spec,
+            spec=spec,
             model=self.architecture(session),
-            dataset=dataset,
+            dataset=session.product(self.data),
             placement=self.placement(session),
             folder=folder.path,
             staged=self.staged(session),
@@ -145,7 +173,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             ends=self.ends(session),
             report=report,
             warn=lambda text: session.say("note", self.node.id, text=text),
-            score=self.score(session),
+            score=self.score(session, spec.num_steps()),
         )
         progress = train(job)
         return {"step": progress.step, "loss": progress.loss, "params": job.model.num_params()}
@@ -156,7 +184,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             return None
         start = self.spec.init
         folder = session.folder(self.origin.node.id).path
-        step = int(self.origin.spec.steps if start.step is None else start.step)
+        step = int(session.folder(self.origin.node.id).summary["step"] if start.step is None else start.step)
         return Origin(folder, step, start.optimizer, self.origin.model.spec.longest)
 
     def deciders(self, session: Session) -> list[str]:
@@ -172,15 +200,15 @@ class TrainerNode(StoredComponent[TransformerModel]):
             return lambda step: False
         deciders: list[Any] = [session.components[i] for i in self.deciders(session)]
         folders = {decider.node.name: session.folder(decider.node.id) for decider in deciders}
-        intervals = {decider.interval() for decider in deciders}
+        intervals = {decider.interval(session) for decider in deciders}
 
         def scores(name: str) -> list[tuple[int, dict[str, float]]]:
             return [(line["step"], line["metrics"]) for line in folders[name].lines("scores.jsonl")]
 
         return lambda step: not all(step % interval for interval in intervals) and ends(when, scores, step)
 
-    def score(self, session: Session) -> Callable[[int], float | None]:
-        """Return what reads, after a step, the metric that `keep.best` names; smaller is better."""
+    def score(self, session: Session, last: int) -> Callable[[int], float | None]:
+        """Return what reads, after a step of `last`, the metric that `keep.best` names; smaller is better."""
         name, _, metric = (self.spec.keep.best or "").rpartition(".")
         watchers = session.observers.get(self.node.id, ())
         found = next((i for i in watchers if session.components[i].node.name == name), None)
@@ -192,7 +220,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
         folder, observer = session.folder(found), observer_of(session, found)
 
         def read(step: int) -> float | None:
-            if not observer.due(step, int(self.spec.steps)):
+            if not observer.due(step, last):
                 return None
             scores = [line["metrics"] for line in folder.lines("scores.jsonl") if line["step"] == step]
             return signed(metric, scores[-1][metric]) if scores and metric in scores[-1] else None
@@ -202,7 +230,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
     def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
         """Train again from the start in another folder, as the kept record says, for new observers, in one go."""
         job = TrainJob(
-            spec=evolve(self.spec, limits=evolve(self.spec.limits, wall=None)),
+            spec=evolve(self.filled(session), limits=evolve(self.spec.limits, wall=None)),
             model=self.architecture(session),
             dataset=session.product(self.data),
             placement=self.placement(session),
@@ -229,7 +257,7 @@ def seconds_left(first: TrainRecord, now: TrainRecord, spec: Train) -> float | N
     """Return the seconds to the last step at the rate since the first record of this process; None at that one."""
     if now.step == first.step:
         return None
-    began, done, whole = (seen(spec, step) for step in (first.step, now.step, int(spec.steps)))
+    began, done, whole = (seen(spec, step) for step in (first.step, now.step, spec.num_steps()))
     return (whole - done) * (now.seconds - first.seconds) / (done - began)
 
 

@@ -145,6 +145,12 @@ class NodeFolder:
         kept = self.data.get("execution")
         return None if kept is None else structure(kept, Execution)
 
+    @property
+    def length(self) -> dict[str, int]:
+        """How many `examples` a training counted in its data, and the `steps` that are its epochs; empty before."""
+        found: dict[str, int] = self.data.get("length", {})
+        return found
+
     def create(self) -> None:
         """Make the folder, if it is not there. Raises LmcError (LM0804)."""
         try:
@@ -158,6 +164,11 @@ class NodeFolder:
     def set_execution(self, execution: Execution) -> None:
         """Keep the execution record."""
         self.data["execution"] = asdict(execution)
+        self._write(self.status, self.summary)
+
+    def set_length(self, examples: int, steps: int) -> None:
+        """Keep what `length` tells."""
+        self.data["length"] = {"examples": examples, "steps": steps}
         self._write(self.status, self.summary)
 
     def finish(self, summary: dict[str, Any]) -> None:

@@ -55,11 +55,11 @@ def tuned(job: TrainJob, model: TransformerModel) -> int:
     """
     if job.spec.micro_batch is not None:
         return int(job.spec.micro_batch)
-    if job.spec.steps < FEWEST_STEPS:
+    if job.spec.num_steps() < FEWEST_STEPS:
         return 0
     by_length = step_batches(job.dataset, job.spec, 0, None)
     found = Choice(**remembered(_key(job, by_length), lambda: _measure(job, model, by_length)))
-    if found.micro_batch == 0 or found.seconds * job.spec.steps < WORTH:
+    if found.micro_batch == 0 or found.seconds * job.spec.num_steps() < WORTH:
         return 0
     percent = 100 * (found.gain - 1)
     job.warn(f"micro-batches of {found.micro_batch} examples: {percent:.0f} % faster on this machine than by length")
@@ -91,7 +91,7 @@ def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> 
     rates = {0: _rate(job, model, by_length, SECONDS / 8)}
     tokens = sum(int(batch.layout.lengths.sum()) for batch in by_length)
     seconds = tokens / rates[0]
-    if seconds * job.spec.steps >= WORTH:
+    if seconds * job.spec.num_steps() >= WORTH:
         sizes = [size for size in (1 << power for power in range(15)) if size < job.spec.batch]
         for size in [*sizes, job.spec.batch][-7:]:
             forget_peak(job.placement.device)

@@ -86,7 +86,7 @@ def _ahead(job: TrainJob, stepper: Stepper) -> Iterator[None]:
     if job.placement.device.type == "cpu":
         yield
         return
-    with Prefetch(stepper.batches, stepper.progress.step, int(job.spec.steps)) as stepper.ahead:
+    with Prefetch(stepper.batches, stepper.progress.step, job.spec.num_steps()) as stepper.ahead:
         yield
 
 
@@ -106,7 +106,7 @@ class Loop:
 
     def run(self) -> None:
         """Step to the last step. Raises as `train` does."""
-        job, progress, last = self.job, self.stepper.progress, int(self.job.spec.steps)
+        job, progress, last = self.job, self.stepper.progress, self.job.spec.num_steps()
         watch = Watch(list(job.observers), job.warn)
         self.saved = time.monotonic()
         self.stepper.clock.start(progress.step + 1)

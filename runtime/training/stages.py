@@ -41,7 +41,7 @@ class Stage:
         """Return the learning rate of a 1-based step of the training."""
         spec = self.spec
         if self.within:
-            return learning_rate(spec.schedule, spec.optim.lr, step - self.before, int(spec.steps))
+            return learning_rate(spec.schedule, spec.optim.lr, step - self.before, spec.num_steps())
         return learning_rate(spec.schedule, spec.optim.lr, step, self.whole)
 
 
@@ -52,7 +52,7 @@ def stages_of(job: TrainJob) -> tuple[Stage, ...]:
     nothing is drawn twice in a pass where sizes are the same, and where they differ the share of a pass carries over,
     rounded up to an example.
     """
-    spec, whole = job.spec, int(job.spec.steps)
+    spec, whole = job.spec, job.spec.num_steps()
     if not spec.stages:
         return (Stage(spec, job.dataset, job.model, 0, 0, False, whole),)
     passes: dict[int, Fraction] = {}
