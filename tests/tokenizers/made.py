@@ -13,15 +13,15 @@ TEXT = (
 ) * 8
 
 
-def byte_level(path: Path) -> None:
-    """Write a byte-level BPE as GPT-2's, with a special token of its own and an added ordinary one."""
+def byte_level(path: Path, specials: tuple[str, ...] = ("</s>", "<|pad|>")) -> None:
+    """Write a byte-level BPE as GPT-2's, with special tokens of its own and an added ordinary one."""
     hf = pytest.importorskip("tokenizers", reason="needs the tokenizers library")
     made = hf.Tokenizer(hf.models.BPE())
     made.pre_tokenizer = hf.pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = hf.decoders.ByteLevel()
     alphabet = hf.pre_tokenizers.ByteLevel.alphabet()
     trainer = hf.trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=alphabet, special_tokens=["</s>", "<|pad|>"], show_progress=False
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=list(specials), show_progress=False
     )
     made.train_from_iterator([TEXT], trainer)
     made.add_tokens(["quick brown"])
