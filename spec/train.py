@@ -184,6 +184,11 @@ class Train:
     micro_batch: int | None = option(
         "Examples per forward pass; none: chosen by length.", default=None, identity=False, validator=optional(ge(1))
     )
+    compile: bool = option(
+        "Whether forward pass and loss are compiled by torch.compile; takes up to a minute at the first start.",
+        default=False,
+        identity=False,
+    )
     seed: int = option("Seed of initialisation and of order.", default=0)
     init: InitCheckpoint | None = option("What it starts from; none: drawn weights.", default=None)
     origin: str | None = option("The run of `init`.", ref="train", default=None, hidden=True, identity=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 
@@ -11,3 +14,26 @@ class Site(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` itself."""
         return x
+
+
+def observed(module: nn.Module) -> bool:
+    """Whether a site in `module` has a hook."""
+    return any(site._forward_hooks for site in _sites(module))
+
+
+@contextmanager
+def unobserved(module: nn.Module) -> Iterator[None]:
+    """Hide the sites in `module` from their observers."""
+    sites = _sites(module)
+    hooks = [dict(site._forward_hooks) for site in sites]
+    for site in sites:
+        site._forward_hooks.clear()
+    try:
+        yield
+    finally:
+        for site, kept in zip(sites, hooks, strict=True):
+            site._forward_hooks.update(kept)
+
+
+def _sites(module: nn.Module) -> list[Site]:
+    return [inner for inner in module.modules() if isinstance(inner, Site)]

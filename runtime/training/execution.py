@@ -29,7 +29,7 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
         row_layout="length-sorted",
         threads=1 if model.num_params() < SMALL else torch.get_num_threads(),
         attention="sdpa",
-        compile=False,
+        compile=spec.compile,
         flush_denormals=True,
         staged=tuple(stage.micro_batch or 0 for stage in spec.stages),
         versions={

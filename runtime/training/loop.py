@@ -35,6 +35,7 @@ from .resume import resume
 from .saver import Saver, due
 from .step import Stepper
 from .trace import traced
+from .warm import prepare
 
 
 def train(job: TrainJob) -> Progress:
@@ -50,17 +51,18 @@ def train(job: TrainJob) -> Progress:
     rematerialise(model, job.spec.remat)
     kept = job.execution
     execution = tuned_stages(job, model, here) if kept is None else honour(kept, here)
+    execution, by = prepare(job, model, execution)
     job.keep(execution)
     optimizer: torch.optim.Optimizer = BUILDERS[type(job.spec.optim)](job.spec.optim, model)
     progress, mean = resume(job, model, optimizer)
-    if job.execution is not None and (changed := seam(job.execution, here)):
+    if job.execution is not None and (changed := seam(job.execution, execution)):
         job.warn(f"the machine differs from the one that began this run ({changed}); bits may differ from here")
         append_line(job.folder / SEAMS, {"step": progress.step, "changed": changed})
     device, kinds = job.placement.device, dtypes(job.spec.precision, job.placement)
     clock = StepClock(job.folder / PROFILE, device)
     meter = Meter.start(progress.tokens, device, kinds.compute)
     forget_peak(device)
-    stepper = Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean)
+    stepper = Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean, by)
     stepper.enter(progress.step)
     _loop(job, stepper)
     if mean is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from attrs import frozen
 from torch import Tensor
 
 from ...spec.train import Loss
@@ -21,7 +22,21 @@ At 49,152 tokens and 576 channels on a CPU, chunks of this size cost 3 % more ti
 """
 
 
-def batch_loss(model: TransformerModel, batch: Batch, spec: Loss | None = None) -> Tensor:
+@frozen(eq=False)
+class Arithmetic:
+    """What a loss is computed with: as it is written here, or compiled.
+
+    Attributes:
+        hidden: like `TransformerModel.hidden`, of a model, tokens and their layout. losses: like `summed_loss`.
+    """
+
+    hidden: Callable[..., Tensor]
+    losses: Callable[..., Tensor]
+
+
+def batch_loss(
+    model: TransformerModel, batch: Batch, spec: Loss | None = None, arithmetic: Arithmetic | None = None
+) -> Tensor:
     """Return sum(weight * loss) / n_loss in nats, a scalar; logits are built at trained positions only.
 
     Summed over a step's micro-batches it is the mean over the step, however it is cut. Where logits would take more
@@ -31,11 +46,13 @@ def batch_loss(model: TransformerModel, batch: Batch, spec: Loss | None = None) 
         model: gives hidden states and logits.
         batch: a micro-batch of K trained positions.
         spec: what is added to cross entropy; None: nothing.
+        arithmetic: what computes it; None: nothing compiled.
     """
-    hidden = model.hidden(batch.tokens, batch.layout).flatten(0, 1)[batch.loss_index]
+    by = EAGER if arithmetic is None else arithmetic
+    hidden = by.hidden(model, batch.tokens, batch.layout).flatten(0, 1)[batch.loss_index]
     rows = max(1, LOGITS_BYTES // (4 * model.spec.num_ids()))
     if len(hidden) <= rows:
-        return _part(model, hidden, batch, slice(None), spec)
+        return by.losses(model, hidden, batch.targets, batch.weight, spec) / batch.n_loss
     if not torch.is_grad_enabled():
         return torch.stack([_part(model, hidden[cut], batch, cut, spec) for cut in _cuts(len(hidden), rows)]).sum()
     weights = [parameter for parameter in model.unembed.parameters() if parameter.requires_grad]
@@ -43,15 +60,23 @@ def batch_loss(model: TransformerModel, batch: Batch, spec: Loss | None = None) 
     return total
 
 
-def _part(model: TransformerModel, hidden: Tensor, batch: Batch, cut: slice, spec: Loss | None) -> Tensor:
-    """Return the part of the loss of positions `cut`, whose hidden states are float[K, D]."""
-    logits, targets = model.head(hidden), batch.targets[cut]
+def summed_loss(model: TransformerModel, hidden: Tensor, targets: Tensor, weight: Tensor, spec: Loss | None) -> Tensor:
+    """Return sum(weight * loss) of hidden states float[K, D] over logits in float32 at least."""
+    logits = model.head(hidden)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     smoothing = 0.0 if spec is None else spec.smoothing
     losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
     if spec is not None and spec.z:
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        losses = losses + spec.z * wide.logsumexp(-1).square()
-    return (losses * batch.weight[cut]).sum() / batch.n_loss
+        losses = losses + spec.z * logits.logsumexp(-1).square()
+    return (losses * weight).sum()
+
+
+EAGER = Arithmetic(TransformerModel.hidden, summed_loss)
+
+
+def _part(model: TransformerModel, hidden: Tensor, batch: Batch, cut: slice, spec: Loss | None) -> Tensor:
+    """Return the part of the loss of positions `cut`, whose hidden states are float[K, D]."""
+    return summed_loss(model, hidden, batch.targets[cut], batch.weight[cut], spec) / batch.n_loss
 
 
 def _cuts(count: int, rows: int) -> Iterator[slice]:

@@ -83,13 +83,11 @@ def computing(model: TransformerModel, kinds: Dtypes) -> Iterator[GradientSum | 
     parameters = list(model.parameters())
     kept = [parameter.data for parameter in parameters]
     total = GradientSum(parameters, kinds.reduce)
-    upcast = model.head_site.register_forward_hook(lambda module, args, logits: logits.to(_at_least_single(logits)))
     for parameter, data in zip(parameters, kept, strict=True):
         parameter.data = data.to(kinds.compute)
     try:
         yield total
     finally:
-        upcast.remove()
         for parameter, data in zip(parameters, kept, strict=True):
             parameter.grad = None
             parameter.data = data

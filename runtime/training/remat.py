@@ -6,19 +6,18 @@ The output of a site named in `save` is kept as well: the block is cut there, an
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.train import Remat
-from ..models.sites import Site
+from ..models.sites import unobserved
 from ..models.transformer import Block, TransformerModel
 
 
@@ -66,21 +65,8 @@ def _mixed(block: Block, stream: Tensor, context: Any) -> Tensor:
 
 def _checkpoint(block: Block, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _unobserved(block)
+        # What is computed again has been seen.
+        return nullcontext(), unobserved(block)
 
     found: Tensor = checkpoint(function, x, use_reentrant=False, context_fn=contexts)
     return found
-
-
-@contextmanager
-def _unobserved(block: nn.Module) -> Iterator[None]:
-    """Hide a block from its observers: what is computed again has been seen."""
-    sites = [module for module in block.modules() if isinstance(module, Site)]
-    hooks = [site._forward_hooks for site in sites]
-    for site in sites:
-        site._forward_hooks = OrderedDict()
-    try:
-        yield
-    finally:
-        for site, kept in zip(sites, hooks, strict=True):
-            site._forward_hooks = kept

@@ -20,8 +20,9 @@ from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
 from . import ema
 from .clock import StepClock
+from .compiled import compiled_loss
 from .job import Progress, TrainJob
-from .loss import batch_loss
+from .loss import Arithmetic, batch_loss
 from .meter import Meter, work_of
 from .optimizer import set_learning_rate, update
 from .precision import Dtypes, computing, gradient_norm
@@ -73,6 +74,7 @@ class Stepper:
     Attributes:
         mean: the running mean of the weights, or None without.
         updates: how many steps it is of, float64[] on the device; used where a skipped step is known only there.
+        by: the compiled arithmetic; None: nothing is compiled.
         stages: what the steps are, in order.
         ahead: micro-batches of the next steps in order, made ahead of their use; None: made when they are needed.
     """
@@ -86,6 +88,7 @@ class Stepper:
     clock: StepClock
     meter: Meter
     mean: ema.Mean | None = None
+    by: Arithmetic | None = None
     ahead: Prefetch[list[Batch]] | None = None
     stages: tuple[Stage, ...] = Factory(lambda self: stages_of(self.job), takes_self=True)
     verdicts: Verdicts = Factory(lambda self: Verdicts(self.job.spec, self.progress, self.examples_of), takes_self=True)
@@ -154,13 +157,17 @@ class Stepper:
                 torch.manual_seed(micro_seed(seed, step, number, placement.rank))
                 placed = batch.to(placement)
                 self.clock.mark("data")
-                part = batch_loss(self.model, placed, self.job.spec.loss)
+                part = self._loss(placed)
                 self.clock.mark("forward")
                 part.backward()  # type: ignore[no-untyped-call]
                 total.add()
                 loss += part.detach()
                 self.clock.mark("backward")
         return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        model, spec = self.model, self.job.spec.loss
+        return batch_loss(model, batch, spec) if self.by is None else compiled_loss(model, batch, spec, self.by)
 
     def _count(self, batches: list[Batch], step: int) -> None:
         work = work_of(self.model.spec, batches)
