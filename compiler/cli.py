@@ -93,7 +93,9 @@ def compile_(options: argparse.Namespace) -> int:
     default = {t.name for t in plan.targets if t.default}
     points = [point for point in plan.points if point.grid in default]
     runs = len({point.run for point in points})
-    print(f"{folder}: {runs:,} {'run' if runs == 1 else 'runs'}, {len(plan.nodes):,} nodes")
+    open_ = len({point.run for point in points if plan.nodes[point.run].spec.steps is None})
+    counting = f"; {open_:,} will count {'its' if open_ == 1 else 'their'} steps" if open_ else ""
+    print(f"{folder}: {runs:,} {'run' if runs == 1 else 'runs'}, {len(plan.nodes):,} nodes{counting}")
     return 0
 
 

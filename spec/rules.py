@@ -14,7 +14,7 @@ from .init import InitMuP
 from .mesh import Mesh
 from .model import Alibi, Attention, GatedRecurrence, HfWeights, Llama3Scaling, Rope, Transformer, YarnScaling
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
-from .schedule import Part, Product, StepTable, WarmupStableDecay
+from .schedule_rules import rate_violations, size_violations
 from .sources import SHA256, HfDataset, Url, several
 from .stage_rules import stage_violations
 from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
@@ -49,9 +49,10 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield from _loss(spec, lookup)
 
 
-def late_violations(spec: Train) -> Iterator[Violation]:
+def late_violations(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     """Yield the rules that a train breaks and that need its number of steps, once that is known."""
-    yield from _schedule(spec)
+    yield from rate_violations(spec)
+    yield from size_violations(spec, lookup)
 
 
 def _attention(spec: Transformer) -> Iterator[Violation]:
@@ -231,7 +232,7 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
         if message := _too_long(model, data):
             help = f"set positions.length = {data.seq_len}, or lower seq_len"
             yield Violation("LM0303", message, ("model:positions.length", "data:seq_len"), help)
-    yield from _schedule(spec)
+    yield from late_violations(spec, lookup)
     yield from _stages(spec, lookup)
     yield from _start(spec, model, lookup)
     if spec.mesh is not None and isinstance(model.mixer, Attention):
@@ -254,9 +255,11 @@ def _stages(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             paths = (f"{stage.name}.data:seq_len", "model:positions.length")
             yield Violation("LM0303", message, paths, "lower the stage's seq_len, or learn more positions")
         if stage.schedule is not None:
-            yield from (violation.within(stage.name) for violation in _schedule(spec.amended(stage)))
+            yield from (violation.within(stage.name) for violation in rate_violations(spec.amended(stage)))
         elif stage.lr != spec.optim.lr:
-            yield from _schedule(evolve(spec, optim=evolve(spec.optim, lr=stage.lr)))
+            yield from rate_violations(evolve(spec, optim=evolve(spec.optim, lr=stage.lr)))
+        sized = evolve(spec, batch=stage.batch, data=stage.data)
+        yield from (violation.within(stage.name) for violation in size_violations(sized, lookup))
 
 
 def _compiled(spec: Train, model: Transformer) -> Iterator[Violation]:
@@ -311,44 +314,3 @@ def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
 def _weights_of(mixer: Attention | GatedRecurrence) -> Attention | GatedRecurrence:
     """Return a mixer without what its weights do not depend on."""
     return evolve(mixer, window=None, sinks=0) if isinstance(mixer, Attention) else mixer
-
-
-def _schedule(spec: Train) -> Iterator[Violation]:
-    schedule = spec.schedule
-    if isinstance(schedule, Product):
-        if not schedule.parts:
-            yield Violation("LM0209", "a product needs a `part`", ("schedule.parts",), "write part NAME : linear { }")
-        for name, part in schedule.parts.items():
-            yield from _part(spec, part, f"schedule.{name}", f" in part `{name}`")
-    else:
-        yield from _part(spec, schedule, "schedule", "")
-
-
-def _part(spec: Train, part: Part, path: str, whose: str) -> Iterator[Violation]:
-    """Yield what is wrong with a schedule that is no product; `whose` names it where several could be meant."""
-    if isinstance(part, StepTable):
-        if len(part.at) != len(part.factors):
-            message = f"{len(part.at)} steps and {len(part.factors)} multipliers{whose}"
-            yield Violation("LM0303", message, (f"{path}.factors", f"{path}.at"), "write one multiplier for each step")
-        return
-    if spec.steps is not None and part.warmup > spec.steps:
-        message = f"a warm-up of {part.warmup:,} steps{whose} is longer than the run of {spec.steps:,}"
-        yield Violation("LM0303", message, (f"{path}.warmup", "steps"), "shorten the warm-up")
-    floor: float = getattr(part, "floor", 0.0)
-    if floor > spec.optim.lr:
-        message = f"a floor of {floor:g}{whose} is above the learning rate of {spec.optim.lr:g}"
-        yield Violation("LM0303", message, (f"{path}.floor", "optim.lr"), "lower it, as in floor = optim.lr / 10")
-    if isinstance(part, WarmupStableDecay):
-        yield from _cooldown(spec, part, path, whose)
-
-
-def _cooldown(spec: Train, part: WarmupStableDecay, path: str, whose: str) -> Iterator[Violation]:
-    if part.shape == "lingua" and part.floor == 0:
-        message = f'`shape = "lingua"`{whose} divides by the floor, which is 0'
-        help = "set a floor, as in floor = optim.lr / 100"
-        yield Violation("LM0303", message, (f"{path}.floor", f"{path}.shape"), help)
-    if spec.steps is not None and part.warmup <= spec.steps < part.warmup + part.cooldown:
-        both = f"{part.warmup + part.cooldown:,} steps{whose}"
-        message = f"warm-up and cooldown of {both} are longer than the run of {spec.steps:,}"
-        paths = (f"{path}.cooldown", f"{path}.warmup", "steps")
-        yield Violation("LM0303", message, paths, "shorten the cooldown")

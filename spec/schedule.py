@@ -1,4 +1,7 @@
-"""Schedules: the learning rate over the steps. Steps count optimiser updates from 1; `floor` is a learning rate."""
+"""Schedules: a value over the steps that has a peak: the learning rate `optim.lr`, `batch`, `data.seq_len`.
+
+Steps count optimiser updates from 1; `floor` is in the unit of the peak.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def _multipliers(instance: Any, attribute: Any, value: tuple[float, ...]) -> Non
 @variant("schedule", "constant")
 @frozen(kw_only=True)
 class Constant:
-    """`optim.lr` after a linear warm-up."""
+    """The peak after a linear warm-up."""
 
     warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
 
@@ -33,37 +36,37 @@ class Constant:
 @variant("schedule", "cosine")
 @frozen(kw_only=True)
 class Cosine:
-    """Linear warm-up to `optim.lr`, then half a cosine down to `floor` at the last step."""
+    """Linear warm-up to the peak, then half a cosine down to `floor` at the last step."""
 
     warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
-    floor: float = option("Learning rate at the end.", default=0.0, validator=ge(0.0))
+    floor: float = option("Value at the end.", default=0.0, validator=ge(0.0))
 
 
 @variant("schedule", "linear")
 @frozen(kw_only=True)
 class Linear:
-    """Linear warm-up to `optim.lr`, then a line down to `floor` at the last step."""
+    """Linear warm-up to the peak, then a line down to `floor` at the last step."""
 
     warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
-    floor: float = option("Learning rate at the end.", default=0.0, validator=ge(0.0))
+    floor: float = option("Value at the end.", default=0.0, validator=ge(0.0))
 
 
 @variant("schedule", "inverse_sqrt")
 @frozen(kw_only=True)
 class InverseSqrt:
-    """Linear warm-up to `optim.lr`, then that times (warmup / step)^power, at least `floor` (Vaswani et al. 2017)."""
+    """Linear warm-up to the peak, then that times (warmup / step)^power, at least `floor` (Vaswani et al. 2017)."""
 
     warmup: Steps = option("Steps of linear warm-up, and the time scale of the decay.", unit="steps", validator=ge(1))
     power: float = option("Exponent of the decay.", default=0.5, validator=gt(0.0))
-    floor: float = option("Smallest learning rate after the warm-up.", default=0.0, validator=ge(0.0))
+    floor: float = option("Smallest value after the warm-up.", default=0.0, validator=ge(0.0))
 
 
 @variant("schedule", "wsd")
 @frozen(kw_only=True)
 class WarmupStableDecay:
-    """Linear warm-up, `optim.lr`, and over the last `cooldown` steps down to `floor` (Hu et al. 2024, MiniCPM).
+    """Linear warm-up, the peak, and over the last `cooldown` steps down to `floor` (Hu et al. 2024, MiniCPM).
 
-    With x from 0 to 1 over the cooldown and r = floor / optim.lr, the shapes are 1 - (1 - r) x (`"linear"`),
+    With x from 0 to 1 over the cooldown and r = floor / peak, the shapes are 1 - (1 - r) x (`"linear"`),
     r + (1 - r) (1 - sqrt(x)) (`"sqrt"`, Hägele et al. 2024, eq. 1), r + (1 - r) (1 + cos(pi x)) / 2 (`"cosine"`)
     and 1 / (x / r + 1 - x) (`"lingua"`), which needs a floor above 0.
     """
@@ -71,16 +74,16 @@ class WarmupStableDecay:
     warmup: Steps = option("Steps of linear warm-up.", unit="steps", default=Steps(0), validator=ge(0))
     cooldown: Steps = option("Steps of the decay, the last ones.", unit="steps", validator=ge(0))
     shape: Literal["linear", "sqrt", "cosine", "lingua"] = option("Curve of the decay.", default="linear")
-    floor: float = option('Learning rate at the end; above 0 for "lingua".', default=0.0, validator=ge(0.0))
+    floor: float = option('Value at the end; above 0 for "lingua".', default=0.0, validator=ge(0.0))
 
 
 @variant("schedule", "table")
 @frozen(kw_only=True)
 class StepTable:
-    """`optim.lr` times multipliers at listed steps; the first and the last one hold beyond the list."""
+    """The peak times multipliers at listed steps; the first and the last one hold beyond the list."""
 
     at: tuple[Steps, ...] = option("Rising steps.", unit="steps", validator=_rising)
-    factors: tuple[float, ...] = option("Multiplier of `optim.lr` at each of them.", validator=_multipliers)
+    factors: tuple[float, ...] = option("Multiplier of the peak at each of them.", validator=_multipliers)
     between: Literal["linear", "constant"] = option(
         "Between two steps: a line, or the multiplier of the earlier one.", default="linear"
     )
@@ -89,7 +92,7 @@ class StepTable:
 @variant("schedule", "product")
 @frozen(kw_only=True)
 class Product:
-    """`optim.lr` times the multipliers of its parts; that of a part is its learning rate divided by `optim.lr`."""
+    """The peak times the multipliers of its parts; that of a part is its value divided by the peak."""
 
     parts: dict[str, Constant | Cosine | Linear | InverseSqrt | WarmupStableDecay | StepTable] = option(
         "Its parts.", repeat="part", default=Factory(dict)

@@ -14,7 +14,7 @@ a union of them, is a slot. Field metadata carries what type checks, manual, ide
     many      a single value is read as a list of one
     hidden    filled by the compiler; cannot be written
     circular  the derived default reads this very field when it is set, so it says nothing about neutrality
-    unknown   the default may follow from what only a run reads, "tokenizer", "examples" or "passes" over them; the
+    unknown   the default may follow from what only a run reads, "tokenizer", "examples", "tokens" or "passes"; the
               value is None until then
 """
 

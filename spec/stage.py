@@ -20,7 +20,7 @@ class Stage:
 
     name: str = option("What the file calls it.", hidden=True, identity=False)
     steps: Steps = option("Optimiser steps.", hidden=True)
-    tokens: int = option("Tokens trained on.", hidden=True, identity=False)
+    tokens: int | None = option("Tokens trained on; none: only the run counts them.", hidden=True, identity=False)
     batch: int = option("Examples per optimiser step.", hidden=True)
     micro_batch: int | None = option(
         "Examples per forward pass; none: chosen by length.", hidden=True, default=None, identity=False

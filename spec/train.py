@@ -172,7 +172,7 @@ class Train:
         derived="steps * batch * data.seq_len",
         default=0,
         identity=False,
-        unknown="examples",
+        unknown="tokens",
     )
     epochs: float | None = option(
         "Passes over the examples, which the run counts; exactly one of steps, tokens and epochs is written.",
@@ -200,6 +200,14 @@ class Train:
         validator=optional(and_(gt(0.0), lt(1.0))),
     )
     schedule: Schedule = option("Learning rate over the steps.", default=Constant())
+    batch_schedule: Schedule | None = option(
+        "Examples per step over the steps, at most `batch`, rounded, at least 1; none: always `batch`.", default=None
+    )
+    length_schedule: Schedule | None = option(
+        "Tokens that are read of each example over the steps, at most `data.seq_len`, rounded, at least 2 (Li et al. "
+        "2022, section 4); none: all.",
+        default=None,
+    )
     stop: Stop = option("When it ends early.", default=Stop())
     stages: tuple[Stage, ...] = option(
         "What changes on the way; `steps` is then the sum of theirs.", repeat="stage", default=()

@@ -18,8 +18,9 @@ from .cells import AxisRead, Cell, Constant, Scope, Setting, spelled
 from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
+from .lengths import is_unknown
 from .problems import POISON, Problem, Unknown, problem
-from .stages import LENGTHS, total
+from .stages import total
 from .values import DeclRef, PartRef, kind_name, shown, typed
 
 NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
@@ -138,10 +139,10 @@ class Evaluator(Expressions):
     def _derived(self, cell: Cell, name: str) -> Any:
         if cell.poisoned:
             raise POISON
+        if cell.kind == "train" and is_unknown(cell, name, name != "epochs" and self.value(cell, "epochs") is not None):
+            return None
         if (summed := total(self.world, cell, name)) is not None:
             return typed(summed, cell.cls, name, cell.span, False)
-        if cell.kind == "train" and name in LENGTHS and self.value(cell, "epochs") is not None:
-            return None
         text, unknown = (fields(cell.cls)[name].metadata[key] for key in ("derived", "unknown"))
         scope = Scope(cell.chain(), NOWHERE)
         try:

@@ -17,6 +17,7 @@ class Problem(Exception):
 READ = {
     "tokenizer": ("reads the tokenizer's file", "set the model's `vocab`, or use a named encoding"),
     "examples": ("counts its examples", "write a number, or set `steps` in place of `epochs`"),
+    "tokens": ("counts what its steps read", "write a number, or one that follows from `steps`"),
     "passes": ("counts its examples", "write a number, or set `epochs` in place of the length"),
 }
 """What a run does before it knows a value, and what to write to have it at once, by the schema's word for it."""

@@ -14,6 +14,7 @@ from ...spec.schema import fields
 from ...spec.stage import Stage
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Late, Scope, Setting
+from .lengths import LENGTHS, check_sizes
 from .problems import POISON, problem
 from .values import DeclRef
 from .writer import Writer
@@ -34,7 +35,6 @@ MAY_SET: dict[str, Any] = {
     "optim": {"lr": ANYTHING},
 }
 HELP = "a stage sets steps or tokens, batch, micro_batch, data, model.positions, schedule, optim.lr"
-LENGTHS = ("steps", "tokens", "epochs")
 
 
 def amend(world: World, stage: Cell) -> None:
@@ -148,12 +148,13 @@ def _length(fork: World) -> Setting:
     assert root is not None
     if stage.poisoned:
         raise POISON
-    said = [settings[-1] for name in LENGTHS if (settings := root.fields.get(name))]
+    said = [(name, settings[-1]) for name in LENGTHS if (settings := root.fields.get(name))]
     if len(said) != 1:
         what = "says more than once" if said else "says not"
-        span = said[1].span if said else stage.span
+        span = said[1][1].span if said else stage.span
         raise problem("LM0309", span, f"stage `{stage.name}` {what} how long it is", help="set steps or tokens in it")
-    return said[0]
+    check_sizes(root, *said[0])
+    return said[0][1]
 
 
 def _own_schedule(stage: Cell) -> bool:
@@ -174,12 +175,3 @@ def total(world: World, cell: Cell, name: str) -> Any:
     for fork in whole.stages.values():
         _length(fork)
     return sum(fork.evaluator.value(fork.root, name) for fork in whole.stages.values() if fork.root)
-
-
-def check_unwritten(cell: Cell, written: list[Setting]) -> None:
-    """Raise Problem (LM0309) if a train that has stages says itself how long it is."""
-    if written:
-        help = "drop it, or write `= unset` where a train with a length gets stages"
-        raise problem(
-            "LM0309", written[0].span, f"the length of train `{cell.name}` is the sum of its stages'", help=help
-        )

@@ -23,9 +23,10 @@ from ..syntax import tree
 from .cells import AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
+from .lengths import check_length
 from .memo import Memo
 from .problems import POISON, Problem, problem
-from .stages import LENGTHS, amend, check_unwritten, stages_of
+from .stages import amend, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
 
@@ -191,7 +192,7 @@ class World:
 
     def _spec(self, cell: Cell) -> Any:
         if cell.kind == "train" and not cell.poisoned:
-            _check_length(cell)
+            check_length(cell)
         values = {}
         first: Problem | None = None
         for name, read in readers(cell.cls):
@@ -341,18 +342,6 @@ class World:
         return [*self.cells.values(), *staged]
 
 
-def _check_length(cell: Cell) -> None:
-    """Raise Problem (LM0309) unless exactly one of `steps`, `tokens` and `epochs` says how long a train is."""
-    said = {name: s[-1] for name in LENGTHS if (s := cell.fields.get(name)) and not _is_unset(s[-1])}
-    if cell.named.get("stages"):
-        return check_unwritten(cell, list(said.values()))
-    if len(said) != 1:
-        both = " and ".join(f"`{name}`" for name in said)
-        what = f"{both} are set" if said else f"train `{cell.name}` says not how long it is"
-        span = list(said.values())[-1].span if said else cell.span
-        raise problem("LM0309", span, what, help="set exactly one of steps, tokens and epochs; the others follow")
-
-
 def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
     """Return one string as the list of it, unless it is a word of the field.
 
@@ -367,10 +356,6 @@ def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
         message = f"{what} takes a List or {shown(words[0])}"
         raise problem("LM0304", setting.expr.span, message, help=help, edits=edits)
     return [value]
-
-
-def _is_unset(setting: Setting) -> bool:
-    return isinstance(setting.expr, tree.Literal) and setting.expr.word in ("unset", "none")
 
 
 Reader = Callable[[World, Cell, str], Any]

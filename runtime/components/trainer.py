@@ -31,7 +31,8 @@ from ..training.observer import Observer
 from ..training.precision import parameters_in
 from ..training.resume import kept_step, load_model
 from ..training.saver import signed
-from ..training.stages import seen, stage_at
+from ..training.schedule import Ints
+from ..training.stages import slots_seen, stage_at
 from ..training.stopping import ends
 from .base import Component, StoredComponent
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
@@ -77,6 +78,10 @@ class TrainerNode(StoredComponent[TransformerModel]):
         reached: list[Any] = [data.spec for data in self.staged_data[: number + 1]] or [self.data.spec]
         return max(int(data.seq_len) for data in reached)
 
+    def seq_lens(self) -> list[int]:
+        """Return the most tokens of an example, of each stage, or of the training without stages."""
+        return [int(data.spec.seq_len) for data in self.staged_data or (self.data,)]
+
     def staged(self, session: Session) -> list[tuple[Dataset, Transformer]]:
         """Return data and architecture of the stages."""
         ends = accumulate(int(stage.steps) for stage in self.spec.stages)
@@ -113,7 +118,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
         folder.set_length(examples, spec.num_steps())
         text = f"{spec.epochs:g} epochs of {examples:,} examples are {spec.steps:,} steps"
         session.say("note", self.node.id, text=text)
-        for violation in late_violations(spec):
+        for violation in late_violations(spec, lambda node_id: session.plan.nodes[node_id].spec):
             raise LmcError(Diagnostic(violation.code, violation.message, None, help=violation.help))
         return spec
 
@@ -141,6 +146,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
     ) -> dict[str, Any]:
         """Train the filled spec in `folder`; work on it began at `began` of time.monotonic."""
         first: list[TrainRecord] = []
+        done = slots_seen(spec, self.seq_lens())
 
         def report(record: TrainRecord) -> None:
             if not first:
@@ -153,7 +159,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
                 loss=record.loss,
                 tokens_per_second=record.tokens_per_second,
                 mfu=record.mfu,
-                seconds_left=seconds_left(first[0], record, spec),
+                seconds_left=seconds_left(first[0], record, done),
             )
 
         job = TrainJob(
@@ -163,6 +169,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             placement=self.placement(session),
             folder=folder.path,
             staged=self.staged(session),
+            seq_lens=self.seq_lens(),
             observers=observers,
             execution=folder.execution or session.execution,
             origin=self.start_of(session),
@@ -236,6 +243,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             placement=self.placement(session),
             folder=folder.path,
             staged=self.staged(session),
+            seq_lens=self.seq_lens(),
             observers=observers,
             execution=folder.execution,
             origin=self.start_of(session),
@@ -253,12 +261,15 @@ class TrainerNode(StoredComponent[TransformerModel]):
         return parameters_in(self.spec.precision, self.placement(session))
 
 
-def seconds_left(first: TrainRecord, now: TrainRecord, spec: Train) -> float | None:
-    """Return the seconds to the last step at the rate since the first record of this process; None at that one."""
+def seconds_left(first: TrainRecord, now: TrainRecord, done: Ints) -> float | None:
+    """Return the seconds to the last step at the rate since the first record of this process; None at that one.
+
+    `done` int64[N + 1] is what has been done after each step, in a unit that takes about the same time.
+    """
     if now.step == first.step:
         return None
-    began, done, whole = (seen(spec, step) for step in (first.step, now.step, spec.num_steps()))
-    return (whole - done) * (now.seconds - first.seconds) / (done - began)
+    rate = (now.seconds - first.seconds) / int(done[now.step] - done[first.step])
+    return int(done[-1] - done[now.step]) * rate
 
 
 def observer_of(session: Session, node_id: str) -> Observer:

@@ -69,6 +69,15 @@ def collate(examples: Sequence[Example], micro_batch: int | None = None, elsewhe
     return [_batch([examples[i] for i in group], n_loss) for group in groups]
 
 
+def cropped(example: Example, length: int | None) -> Example:
+    """Return the first `length` tokens of an example, 1 or more, and the one that follows them; None: the example."""
+    if length is None or len(example.tokens) <= length + 1:
+        return example
+    trained = example.trained[: length + 1].copy()
+    trained[-1] = False
+    return Example(example.tokens[: length + 1], trained)
+
+
 def padding(lengths: Sequence[int]) -> float:
     """Return the share of slots that are padding if examples of these lengths make a step."""
     ordered = sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -62,6 +62,7 @@ class TrainJob:
     Attributes:
         folder: where records and checkpoints go; a job with the same folder resumes.
         staged: of each stage of the spec, its data and its architecture.
+        seq_lens: most tokens of an example, of each stage, or of the training without stages.
         execution: the record of an earlier start, or None at the first; `keep` receives the resolved one.
         origin: what it begins with instead of drawn weights.
         start: given the model of drawn weights before the first step, but not where the training resumes.
@@ -78,6 +79,7 @@ class TrainJob:
     placement: Placement
     folder: Path
     staged: Sequence[tuple[Dataset, Transformer]] = ()
+    seq_lens: Sequence[int] = (0,)
     observers: Sequence[Observer] = ()
     execution: Execution | None = None
     origin: Origin | None = None

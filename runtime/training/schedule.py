@@ -1,9 +1,12 @@
-"""Learning rates as pure functions of the step."""
+"""Learning rates, batches and lengths as pure functions of the step."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
+
+import numpy as np
+import numpy.typing as npt
 
 from ...spec.schedule import (
     Constant,
@@ -17,13 +20,15 @@ from ...spec.schedule import (
 )
 from ..registry import BUILDERS, builds
 
+Ints = npt.NDArray[np.int64]
 
-def learning_rate(schedule: Schedule, peak: float, step: int, steps: int) -> float:
-    """Return the learning rate of an update: the warm-up peak * step / warmup, then the schedule.
+
+def value_at(schedule: Schedule, peak: float, step: int, steps: int) -> float:
+    """Return the value of a schedule at an update: the warm-up peak * step / warmup, then the schedule.
 
     Args:
-        schedule: what is asked; its floor is a learning rate.
-        peak: learning rate after the warm-up.
+        schedule: what is asked; its floor is in the unit of the peak.
+        peak: value after the warm-up.
         step: number of the update, from 1 to `steps`; a warm-up is over at update `warmup`, a decay at the last one.
             Update t has what transformers and torch's `LambdaLR` call step t, which they use for update t + 1.
         steps: updates of the whole training.
@@ -87,4 +92,14 @@ def table(schedule: StepTable, peak: float, step: int, steps: int) -> float:
 @builds(Product)
 def product(schedule: Product, peak: float, step: int, steps: int) -> float:
     """Return the peak times the multipliers of the parts."""
-    return peak * math.prod(learning_rate(part, peak, step, steps) / peak for part in schedule.parts.values())
+    return peak * math.prod(value_at(part, peak, step, steps) / peak for part in schedule.parts.values())
+
+
+def whole_values(schedule: Schedule, peak: int, least: int, first: int, count: int, steps: int) -> Ints:
+    """Return int64[count], the values of a schedule at the updates from `first` on, rounded to whole numbers.
+
+    None is below `least`, nor below the peak if that is less.
+    """
+    updates = range(first, first + count)
+    values = np.fromiter((value_at(schedule, float(peak), step, steps) for step in updates), np.float64, count)
+    return np.maximum(np.rint(values).astype(np.int64), min(least, peak))

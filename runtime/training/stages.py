@@ -5,16 +5,22 @@ A train without stages is one stage.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
 
+import numpy as np
 from attrs import frozen
 
 from ...spec.model import Transformer
 from ...spec.train import Train
 from ..data.dataset import Dataset
 from .job import TrainJob
-from .schedule import learning_rate
+from .schedule import Ints, value_at, whole_values
+
+SHORTEST = 2
+"""Tokens below which no schedule crops an example."""
 
 
 @frozen(eq=False)
@@ -26,7 +32,7 @@ class Stage:
         dataset: what it draws from. model: the architecture, with the positions of these steps.
         before: steps of the stages before it. first: position in the data of its first example.
         peak: of the learning rate. within: whether its schedule counts its own steps, else those of the whole training.
-        whole: steps of all stages.
+        whole: steps of all stages. seq_len: tokens of an example without a schedule of its length.
     """
 
     spec: Train
@@ -36,13 +42,53 @@ class Stage:
     first: int
     within: bool
     whole: int
+    seq_len: int
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a 1-based step of the training."""
         spec = self.spec
         if self.within:
-            return learning_rate(spec.schedule, spec.optim.lr, step - self.before, spec.num_steps())
-        return learning_rate(spec.schedule, spec.optim.lr, step, self.whole)
+            return value_at(spec.schedule, spec.optim.lr, step - self.before, spec.num_steps())
+        return value_at(spec.schedule, spec.optim.lr, step, self.whole)
+
+    def batch(self, step: int) -> int:
+        """Return the examples of a 1-based step of the training."""
+        if self.spec.batch_schedule is None:
+            return self.spec.batch
+        return int(self._ends[step - self.before] - self._ends[step - self.before - 1])
+
+    def place(self, step: int) -> int:
+        """Return the position in the data of the first example of a step, or of what follows the stage's last."""
+        done = step - self.before - 1
+        return self.first + (done * self.spec.batch if self.spec.batch_schedule is None else int(self._ends[done]))
+
+    def length(self, step: int) -> int | None:
+        """Return how many tokens are read of the examples of a step, besides the one that follows; None: all."""
+        return None if self.spec.length_schedule is None else int(self._lengths[step - self.before - 1])
+
+    @cached_property
+    def _ends(self) -> Ints:
+        return np.concatenate([[0], np.cumsum(batches(self.spec, self.before, self.whole))])
+
+    @cached_property
+    def _lengths(self) -> Ints:
+        return lengths(self.spec, self.seq_len, self.before, self.whole)
+
+
+def batches(spec: Train, before: int, whole: int) -> Ints:
+    """Return int64[N], the examples of each step of a train that begins after `before` of `whole` steps."""
+    count = spec.num_steps()
+    if spec.batch_schedule is None:
+        return np.full(count, spec.batch)
+    return whole_values(spec.batch_schedule, spec.batch, 1, before + 1, count, whole)
+
+
+def lengths(spec: Train, seq_len: int, before: int, whole: int) -> Ints:
+    """Return int64[N], the tokens of an example of `seq_len` that each of these steps reads."""
+    count = spec.num_steps()
+    if spec.length_schedule is None:
+        return np.full(count, seq_len)
+    return whole_values(spec.length_schedule, seq_len, SHORTEST, before + 1, count, whole)
 
 
 def stages_of(job: TrainJob) -> tuple[Stage, ...]:
@@ -54,17 +100,18 @@ def stages_of(job: TrainJob) -> tuple[Stage, ...]:
     """
     spec, whole = job.spec, job.spec.num_steps()
     if not spec.stages:
-        return (Stage(spec, job.dataset, job.model, 0, 0, False, whole),)
+        return (Stage(spec, job.dataset, job.model, 0, 0, False, whole, job.seq_lens[0]),)
     passes: dict[int, Fraction] = {}
     found: list[Stage] = []
     before = 0
-    for told, (dataset, model) in zip(spec.stages, job.staged, strict=True):
+    for told, (dataset, model), seq_len in zip(spec.stages, job.staged, job.seq_lens, strict=True):
         size = dataset.size("train")
         first = ceil(passes.get(told.block, Fraction(0)) * size)
-        passes[told.block] = Fraction(first + told.steps * told.batch, size)
         within = told.schedule is not None
-        found.append(Stage(spec.amended(told), dataset, model, before, first, within, whole))
+        stage = Stage(spec.amended(told), dataset, model, before, first, within, whole, seq_len)
         before += int(told.steps)
+        passes[told.block] = Fraction(stage.place(before + 1), size)
+        found.append(stage)
     return tuple(found)
 
 
@@ -78,13 +125,11 @@ def stage_at(spec: Train, step: int) -> int:
     return max(0, len(spec.stages) - 1)
 
 
-def seen(spec: Train, step: int) -> float:
-    """Return what has been done after a step in a unit that takes about the same time over all stages."""
-    if not spec.stages:
-        return step
-    done = 0.0
-    for stage in spec.stages:
-        inside = min(step, int(stage.steps))
-        done += inside * stage.tokens / stage.steps
-        step -= inside
-    return done
+def slots_seen(spec: Train, seq_lens: Sequence[int]) -> Ints:
+    """Return int64[N + 1], after each step the tokens read if no example is shorter; `seq_lens` are of its stages."""
+    parts = [spec.amended(stage) for stage in spec.stages] or [spec]
+    whole, before, sums = spec.num_steps(), 0, [np.zeros(1, np.int64)]
+    for part, seq_len in zip(parts, seq_lens, strict=True):
+        sums.append(batches(part, before, whole) * lengths(part, seq_len, before, whole))
+        before += part.num_steps()
+    return np.cumsum(np.concatenate(sums))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.records import Execution
 from ...spec.train import Train
-from ..data.batch import Batch, collate
+from ..data.batch import Batch, collate, cropped
 from ..data.dataset import Dataset
 from ..data.order import Draw, draws, mix
 from ..data.prefetch import Prefetch
@@ -102,14 +102,22 @@ class Stepper:
         number = stage_at(self.job.spec, done + 1)
         stage = self.stages[number]
         sizes = self.execution.staged or (self.execution.micro_batch,)
-        micro_batch, part = sizes[number] or None, {"rank": self.job.placement.rank, "ranks": self.job.placement.ranks}
-        return step_batches(stage.dataset, stage.spec, done - stage.before, micro_batch, stage.first, **part)
+        step, placement = done + 1, self.job.placement
+        return read_batches(
+            stage.dataset,
+            stage.spec,
+            stage.place(step),
+            stage.batch(step),
+            sizes[number] or None,
+            length=stage.length(step),
+            rank=placement.rank,
+            ranks=placement.ranks,
+        )
 
     def examples_of(self, step: int) -> tuple[int, int]:
         """Return the positions in its data of the first and the last example of a step."""
         stage = self.stages[stage_at(self.job.spec, step)]
-        first = stage.first + (step - 1 - stage.before) * stage.spec.batch
-        return first, first + stage.spec.batch - 1
+        return stage.place(step), stage.place(step) + stage.batch(step) - 1
 
     def enter(self, step: int) -> None:
         """Give the model the positions of the stage of a step."""
@@ -178,32 +186,41 @@ class Stepper:
 
 
 def step_batches(
+    dataset: Dataset, spec: Train, done: int, micro_batch: int | None, *, rank: int = 0, ranks: int = 1
+) -> list[Batch]:
+    """Return the micro-batches of the step after `done` steps of `spec.batch` examples; see `read_batches`."""
+    return read_batches(dataset, spec, done * spec.batch, spec.batch, micro_batch, rank=rank, ranks=ranks)
+
+
+def read_batches(
     dataset: Dataset,
     spec: Train,
-    done: int,
+    place: int,
+    count: int,
     micro_batch: int | None,
-    first: int = 0,
     *,
+    length: int | None = None,
     rank: int = 0,
     ranks: int = 1,
 ) -> list[Batch]:
-    """Return the micro-batches of the step after `done` steps; the run's seed keys the order with the data's.
+    """Return the micro-batches of a step of `count` examples from position `place` of the data.
 
-    `first` is the position in the data of the first example of all these steps. Of several ranks each reads its own
-    examples, of the others only how many positions they train: the sum of all ranks' losses, or gradients, is that of
-    the step. Raises ValueError if a rank would have no example.
+    The run's seed keys the order with the data's. Of each example `length` tokens are read if given. Of several ranks
+    each reads its own examples, of the others only how many positions they train: the sum of all ranks' losses, or
+    gradients, is that of the step. Raises ValueError if a rank would have no example.
     """
-    if ranks > spec.batch:
-        raise ValueError(f"a step of {spec.batch} examples cannot be shared by {ranks} ranks")
+    if ranks > count:
+        raise ValueError(f"a step of {count} examples cannot be shared by {ranks} ranks")
     seed = mix(mix(dataset.seed) ^ mix(spec.seed + 1))
 
     def chosen(rank: int) -> Iterator[Draw]:
-        place, size = first + done * spec.batch, dataset.size("train")
-        return draws(dataset.order, seed, place, spec.batch, size, rank=rank, ranks=ranks)
+        return draws(dataset.order, seed, place, count, dataset.size("train"), rank=rank, ranks=ranks)
 
-    others = (draw for other in range(ranks) if other != rank for draw in chosen(other))
-    elsewhere = sum(dataset.trained("train", draw) for draw in others)
-    return collate([dataset.example("train", draw) for draw in chosen(rank)], micro_batch, elsewhere)
+    others = [dataset.trained("train", draw) for other in range(ranks) if other != rank for draw in chosen(other)]
+    # A length is given for texts alone, of which every position is trained.
+    elsewhere = sum(others if length is None else (min(trained, length) for trained in others))
+    examples = [cropped(dataset.example("train", draw), length) for draw in chosen(rank)]
+    return collate(examples, micro_batch, elsewhere)
 
 
 def micro_seed(seed: int, step: int, number: int, rank: int) -> int:

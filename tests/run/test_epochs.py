@@ -147,9 +147,9 @@ def test_an_unknown_number_compiles_and_is_part_of_no_identity(folder: Path) -> 
     assert plan_of(SPEC.replace("epochs = 0.5", "epochs = 1 / 2")).points[0].run == run_id
     assert plan_of(SPEC.replace("epochs = 0.5", "epochs = 0.75")).points[0].run != run_id
     write(SPEC)
-    for path in ("base.steps", "base.tokens", "base.every.eval"):
-        value = next(iter(explain_value(compile_spec(Path("case.lmspec")), path)))
-        assert value == f"{path} = (known only when the run counts its examples)"
+    for path, what in (("steps", "its examples"), ("tokens", "what its steps read"), ("every.eval", "its examples")):
+        value = next(iter(explain_value(compile_spec(Path("case.lmspec")), f"base.{path}")))
+        assert value == f"base.{path} = (known only when the run counts {what})"
 
 
 @pytest.mark.parametrize(

@@ -74,4 +74,4 @@ def staged_job(
     )
     changes = {"every": Every(log=Steps(1), checkpoint=Steps(1)), **changes}
     job = job_in(folder, steps=Steps(12), schedule=schedule, stages=stages, **changes)
-    return evolve(job, staged=list(zip(data, models, strict=True)))
+    return evolve(job, staged=list(zip(data, models, strict=True)), seq_lens=lengths)

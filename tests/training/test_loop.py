@@ -16,7 +16,7 @@ from lmc.runtime.training import ema
 from lmc.runtime.training.job import Interrupted, TrainJob
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
-from lmc.runtime.training.schedule import learning_rate
+from lmc.runtime.training.schedule import value_at
 from lmc.runtime.training.step import SKIPPED_IN_A_ROW, Verdicts, step_batches
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.identity import identity
@@ -51,7 +51,7 @@ def by_hand(skipped: set[int], cpu: Placement) -> dict[str, torch.Tensor]:
             batch_loss(model, batch).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(TRAIN.schedule, 3e-3, step, 12)
+            group["lr"] = value_at(TRAIN.schedule, 3e-3, step, 12)
         if step not in skipped:
             optimizer.step()
         optimizer.zero_grad()

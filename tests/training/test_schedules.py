@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmc.compiler.pipeline import compile_spec
-from lmc.runtime.training.schedule import learning_rate
+from lmc.runtime.training.schedule import value_at
 from lmc.spec.identity import identity
 from lmc.spec.schedule import (
     Constant,
@@ -37,7 +37,7 @@ SHAPES = ("linear", "sqrt", "cosine", "lingua")
 
 def rates(schedule: Schedule, peak: float = PEAK, steps: int = STEPS) -> list[float]:
     """Rates of updates 1 to `steps`, behind one at index 0 so that indices are updates."""
-    return [math.nan, *(learning_rate(schedule, peak, step, steps) for step in range(1, steps + 1))]
+    return [math.nan, *(value_at(schedule, peak, step, steps) for step in range(1, steps + 1))]
 
 
 def wsd(shape: Any = "linear", warmup: int = 10, cooldown: int = 40, floor: float = 0.0) -> WarmupStableDecay:

@@ -23,8 +23,8 @@ from lmc.runtime.training import autotune
 from lmc.runtime.training.job import Interrupted, Origin, TrainJob
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.resume import load_model
-from lmc.runtime.training.schedule import learning_rate
-from lmc.runtime.training.stages import seen, stage_at, stages_of
+from lmc.runtime.training.schedule import value_at
+from lmc.runtime.training.stages import slots_seen, stage_at, stages_of
 from lmc.spec.codec import structure, unstructure
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.model import Alibi, Nope, Rope
@@ -83,9 +83,9 @@ def test_rates_follow_the_whole_or_the_stage(tmp_path: Path) -> None:
     rates = {r["step"]: r["lr"] for r in map(json.loads, (job.folder / "records.jsonl").read_text().splitlines())}
     for step in range(1, 13):
         if step <= 5 or step > 9:
-            assert rates[step] == learning_rate(Cosine(warmup=2), 3e-3, step, 12)
+            assert rates[step] == value_at(Cosine(warmup=2), 3e-3, step, 12)
         else:
-            assert rates[step] == learning_rate(Cosine(warmup=1, floor=1e-4), 1e-3, step - 5, 4)
+            assert rates[step] == value_at(Cosine(warmup=1, floor=1e-4), 1e-3, step - 5, 4)
 
 
 def numpy_logits(model: TransformerModel, tokens: list[int], theta: float, factor: float = 1.0) -> Array:
@@ -205,6 +205,7 @@ def test_a_train_of_one_stage_is_the_train(tmp_path: Path) -> None:
         job,
         spec=evolve(plain.spec, stages=(evolve(told, steps=12),), staged_data=("d",), staged_models=("m",)),
         staged=[(plain.dataset, MODEL)],
+        seq_lens=[23],
     )
     train(one)
     assert same(weights(plain.folder), weights(one.folder))
@@ -273,7 +274,7 @@ def test_killing_inside_stages_and_at_their_borders_changes_no_bit(tmp_path: Pat
 def test_a_run_that_is_done_keeps_the_positions_of_its_last_stage(tmp_path: Path) -> None:
     job = staged_job(tmp_path / "a")
     spec = evolve(job.spec, steps=9, stages=job.spec.stages[:2])
-    short = evolve(job, spec=spec, staged=job.staged[:2])
+    short = evolve(job, spec=spec, staged=job.staged[:2], seq_lens=job.seq_lens[:2])
     for _ in range(2):
         train(short)
         assert json.loads((job.folder / "params.json").read_text())["positions"]["theta"] == 37.0
@@ -349,7 +350,8 @@ def test_tokens_of_all_stages_are_counted_and_tell_the_time_left(tmp_path: Path)
     lengths = [len(data.example("train", draw).tokens) for data, _ in job.staged for draw in list(data.drawn)]  # type: ignore[attr-defined]
     assert whole.tokens == resumed.tokens == sum(lengths)
     spec = job.spec
-    assert seen(spec, 0) == 0
-    assert seen(spec, 12) == sum(stage.tokens for stage in spec.stages)
-    assert seen(spec, 7) == spec.stages[0].tokens + spec.stages[1].tokens / 2
-    assert seen(evolve(spec, stages=()), 7) == 7
+    done = slots_seen(spec, job.seq_lens)
+    assert done[0] == 0
+    assert done[12] == sum(stage.tokens for stage in spec.stages)
+    assert done[7] == spec.stages[0].tokens + spec.stages[1].tokens / 2
+    assert slots_seen(evolve(spec, stages=()), [12])[7] == 7 * spec.batch * 12

@@ -30,7 +30,7 @@ from lmc.runtime.training.loop import train
 from lmc.runtime.training.loss import batch_loss
 from lmc.runtime.training.optimizer import adamw
 from lmc.runtime.training.resume import load_model
-from lmc.runtime.training.schedule import learning_rate
+from lmc.runtime.training.schedule import value_at
 from lmc.spec.data import Dialogues
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.model import Attention, SwiGLU, Transformer
@@ -298,7 +298,7 @@ def test_records_carry_what_they_promise(job: TrainJob, dataset: DialogueDataset
     train(evolve(job, report=seen.append))
     assert [r.step for r in seen] == list(range(1, 13))
     for record in seen:
-        assert record.lr == learning_rate(TRAIN.schedule, 3e-3, record.step, 12)
+        assert record.lr == value_at(TRAIN.schedule, 3e-3, record.step, 12)
         assert record.grad_norm > 0
     lengths = [len(e.tokens) for e in dataset.examples]
     assert seen[-1].tokens <= 72 * max(lengths)
@@ -319,7 +319,7 @@ def test_records_carry_what_they_promise(job: TrainJob, dataset: DialogueDataset
 )
 def test_schedules_are_their_formulas(schedule: Constant | Cosine, shape: Callable[[int], float]) -> None:
     for step in (1, 5, 9, 10, 11, 50, 99, 100):
-        assert learning_rate(schedule, 1.0, step, 100) == pytest.approx(shape(step), abs=1e-12)
+        assert value_at(schedule, 1.0, step, 100) == pytest.approx(shape(step), abs=1e-12)
 
 
 def test_weight_decay_spares_vectors_unless_told(cpu: Placement) -> None:
