@@ -49,10 +49,11 @@ class Constant:
 
 @frozen(eq=False)
 class AxisRead:
-    """An expression that reads the present value of an axis of a grid."""
+    """An expression that reads the present value of an axis of a grid; `values` is how the values are written."""
 
     axis: int
     span: Span
+    values: tree.Expr
 
 
 AnyExpr = tree.Expr | Constant | AxisRead

@@ -22,6 +22,7 @@ from .lengths import is_unknown
 from .problems import POISON, Problem, Unknown, problem
 from .stages import total
 from .values import DeclRef, PartRef, kind_name, shown, typed
+from .whole import check_whole
 
 NOWHERE = Module(Path(), Source("", ""), tree.File((), (), Span(Source("", ""), 0, 0)))
 """The file of derived defaults: it has no names."""
@@ -69,6 +70,7 @@ class Evaluator(Expressions):
             if not isinstance(value, list):
                 raise problem("LM0301", top.expr.span, f"`{name}` += needs a list", help="write [...]")
             value = [*before, *value]
+        check_whole(top.expr, value, cell.cls, name)
         result = typed(value, cell.cls, name, top.expr.span, bool(attribute.metadata["many"]))
         if result is None and attribute.metadata["unknown"] == "examples":
             raise problem("LM0301", top.expr.span, f"`{name}` needs an Int, got none", help=f"write {name} = unset")

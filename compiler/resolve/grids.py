@@ -249,7 +249,7 @@ def _worlds(draft: Draft, axes: tuple[Axis, ...], program: Program) -> dict[tupl
                 value = fixed[axis.path].value
                 expr: Any = Constant(value.decl if isinstance(value, DeclRef) else value, axis.place.span)
             else:
-                expr = AxisRead(number, axis.place.span)
+                expr = AxisRead(number, axis.place.span, axis.place)
             statement = AxisStatement(axis.names, expr, axis.place.span)
             late.append(Late(statement, None, f"axis of grid `{draft.decl.name}`"))
         late += [Late(items, Scope((), module), origin) for items, module, origin in draft.late]

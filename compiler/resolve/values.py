@@ -235,7 +235,8 @@ def _enum(value: Any, allowed: tuple[Any, ...], what: str, span: Span | None) ->
     listed = ", ".join(f'"{a}"' for a in allowed)
     if not isinstance(value, str):
         raise problem("LM0301", span, f"{what} takes one of {listed}, got {kind_name(value)}")
-    near = difflib.get_close_matches(value, allowed, 1)
+    spelt = {a.casefold(): a for a in allowed}
+    near = [spelt[a] for a in difflib.get_close_matches(value.casefold(), spelt, 1)]
     help = f'did you mean "{near[0]}"?' if near else ""
     edits = (Edit(span, f'"{near[0]}"'),) if near and span else ()
     raise problem("LM0304", span, f"{what} takes one of {listed}", help=help, edits=edits)
