@@ -24,6 +24,7 @@ from ..spec.plan import Plan, closure
 from ..spec.schema import kind_of
 from ..spec.tokenizer import BpeTokenizer
 from .events import Event, parse_event
+from .extras import check_trackers
 from .inputs import InputDigests
 from .progress import Render, Reporter, reporter
 from .store.plan_files import read_plan
@@ -70,6 +71,7 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     print(f"{plan.header.name}: {count}; {len(stored) - len(missing):,} of {len(stored):,} nodes done")
     code = 0
     if missing:
+        check_trackers(plan.nodes[node_id] for node_id in missing)
         RunStore(options.store).create()
         code = work(folder, options, jobs_for(plan, missing, options), reporter(render))
     if code != EXIT_INTERRUPTED:

@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def work(options: argparse.Namespace) -> int:
     """Walk the graph of the plan that the options name."""
     from . import graph
+    from .extras import check_trackers
     from .inputs import InputDigests
     from .placement import default_placement
     from .session import Session
@@ -58,9 +59,11 @@ def work(options: argparse.Namespace) -> int:
     from .targets import select
 
     plan = read_plan(options.plan)
+    nodes = closure(plan.nodes, select(plan, options.blocks))
+    if not options.started:
+        check_trackers(plan.nodes[node_id] for node_id in nodes)
     RunStore(options.store).create()
     components = graph.wire(plan)
-    nodes = closure(plan.nodes, select(plan, options.blocks))
     stop = StopFlag()
     session = Session(
         plan=plan,

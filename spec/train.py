@@ -14,6 +14,7 @@ from .optim import SGD, AdamW, Muon
 from .schedule import Constant, Schedule
 from .schema import option, variant
 from .stage import Stage
+from .tracking import Track
 from .units import Duration, Size, Steps
 
 Dtype = Literal["fp32", "bf16"]
@@ -223,6 +224,9 @@ class Train:
     every: Every = option("How often it is looked at.", default=Every(), identity=False)
     keep: Keep = option("Which checkpoints stay.", default=Keep(), identity=False)
     profile: Profile = option("What is measured of it.", default=Profile(), identity=False)
+    track: Track | None = option(
+        "Where it is shown besides its own folder; none: nowhere.", default=None, identity=False
+    )
     limits: Limits = option("What it may take.", default=Limits(), identity=False)
 
     def keeps(self, step: int) -> bool:

@@ -14,6 +14,7 @@ from ..registry import builds
 from ..session import Session
 from ..store.run_store import NodeFolder
 from .base import StoredComponent
+from .shown import show_scores
 from .sources import DialoguesNode, TextNode
 from .tools import AutomatonNode, ProtocolNode
 from .trainer import TrainerNode
@@ -33,7 +34,8 @@ class EvaluatorNode(StoredComponent[Scores]):
         """Evaluate the last checkpoint."""
         step = int(session.folder(self.run.node.id).summary["step"])
         result = self.score(session, session.product(self.run), folder)
-        self.record(folder, step, result)
+        if self.record(folder, step, result):
+            show_scores(session, self.run, self.node.name, step, folder.path / "scores.jsonl")
         folder.write_lines("rows.jsonl", result.rows)
         return {"step": step, "metrics": result.metrics}
 
@@ -51,11 +53,12 @@ class EvaluatorNode(StoredComponent[Scores]):
         )
         return evaluate(self.spec, model, context)
 
-    def record(self, folder: NodeFolder, step: int, result: EvalResult) -> None:
+    def record(self, folder: NodeFolder, step: int, result: EvalResult) -> bool:
         """Append the scores of one step, unless they are there: of a run that ended with this evaluation."""
         if any(line["step"] == step for line in folder.lines("scores.jsonl")):
-            return
+            return False
         folder.append("scores.jsonl", asdict(Scores(name=self.node.name, step=step, metrics=result.metrics)))
+        return True
 
     @property
     def watches(self) -> bool:

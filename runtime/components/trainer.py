@@ -35,6 +35,7 @@ from ..training.schedule import Ints
 from ..training.stages import slots_seen, stage_at
 from ..training.stopping import ends
 from .base import Component, StoredComponent
+from .shown import tracker_of
 from .sources import DialoguesNode, MeshNode, ModelNode, TextNode
 from .tokenizers import with_vocabulary
 
@@ -103,7 +104,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             session.say("note", self.node.id, text=text)
         self.write_graph(session, folder)
         looking = dict.fromkeys((*session.observers.get(self.node.id, ()), *self.deciders(session)))
-        return self.run(session, folder, spec, [observer_of(session, i) for i in looking], began)
+        return self.run(session, folder, spec, list(looking), began)
 
     def counted(self, session: Session, folder: NodeFolder) -> Train:
         """Return the filled spec, its number of steps told and recorded.
@@ -142,9 +143,9 @@ class TrainerNode(StoredComponent[TransformerModel]):
         write_whole(folder.path / "graph.jsonl", "".join(line + "\n" for line in lines))
 
     def run(
-        self, session: Session, folder: NodeFolder, spec: Train, observers: list[Observer], began: float
+        self, session: Session, folder: NodeFolder, spec: Train, looking: list[str], began: float
     ) -> dict[str, Any]:
-        """Train the filled spec in `folder`; work on it began at `began` of time.monotonic."""
+        """Train the filled spec in `folder`, with observers looking; it began at `began` of time.monotonic."""
         first: list[TrainRecord] = []
         done = slots_seen(spec, self.seq_lens())
 
@@ -170,7 +171,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             folder=folder.path,
             staged=self.staged(session),
             seq_lens=self.seq_lens(),
-            observers=observers,
+            observers=[observer_of(session, node_id) for node_id in looking],
             execution=folder.execution or session.execution,
             origin=self.start_of(session),
             keep=folder.set_execution,
@@ -181,6 +182,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             report=report,
             warn=lambda text: session.say("note", self.node.id, text=text),
             score=self.score(session, spec.num_steps()),
+            track=lambda step: tracker_of(session, self, looking, step),
         )
         progress = train(job)
         return {"step": progress.step, "loss": progress.loss, "params": job.model.num_params()}

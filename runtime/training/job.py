@@ -15,6 +15,7 @@ from ...spec.train import Train
 from ..data.dataset import Dataset
 from ..models.transformer import TransformerModel
 from ..placement import Placement
+from ..tracking.tracker import Tracker, untracked
 from .observer import Observer
 
 RECORDS = "records.jsonl"
@@ -71,6 +72,7 @@ class TrainJob:
         ends: whether the training ends after a step, asked once observers have looked.
         score: value of the metric that `keep.best` names after a step, smaller being better; None where it was not
             evaluated.
+        track: given the step that it begins behind, returns what shows it elsewhere.
     """
 
     spec: Train
@@ -91,6 +93,7 @@ class TrainJob:
     warn: Callable[[str], None] = lambda text: None
     ends: Callable[[int], bool] = lambda step: False
     score: Callable[[int], float | None] = lambda step: None
+    track: Callable[[int], Tracker] = untracked
 
 
 @define

@@ -20,6 +20,7 @@ from ..data.prefetch import Prefetch
 from ..models.build import build_model
 from ..registry import BUILDERS
 from ..store.files import append_line
+from ..tracking.tracker import Tracker
 from . import checkpoint, ema
 from .autotune import tuned_stages
 from .clock import StepClock
@@ -73,11 +74,14 @@ def train(job: TrainJob) -> Progress:
 
 def _loop(job: TrainJob, stepper: Stepper) -> None:
     with open(job.folder / RECORDS, "a", encoding="utf-8") as records:
+        tracker = job.track(stepper.progress.step)
         saver = Saver(job.folder / CHECKPOINTS, job.spec, lambda: os.fsync(records.fileno()), warn=job.warn)
         try:
             with _ahead(job, stepper):
-                Loop(job, stepper, records, saver).run()
+                Loop(job, stepper, records, saver, tracker).run()
         finally:
+            tracker.upto(stepper.progress.step)
+            tracker.close()
             saver.join()
         saver.check()
 
@@ -104,6 +108,7 @@ class Loop:
     stepper: Stepper
     records: TextIO
     saver: Saver
+    tracker: Tracker
     saved: float = 0.0
 
     def run(self) -> None:
@@ -162,6 +167,8 @@ class Loop:
         self.records.write(json.dumps(asdict(record)) + "\n")
         self.records.flush()
         self.job.report(record)
+        with self._timed("observers"):
+            self.tracker.upto(record.step)
 
     def _best(self, step: int) -> bool:
         """Whether the metric of `keep.best` is better after this step than ever before."""

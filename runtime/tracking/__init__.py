@@ -1,0 +1,1 @@
+"""Showing trainings elsewhere: TensorBoard and Weights & Biases, from the files that a run writes anyway."""
