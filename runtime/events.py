@@ -18,8 +18,9 @@ EventKind = Literal["start", "note", "step", "done", "failed", "blocked", "waiti
 class Event:
     """One thing that happened to one node.
 
-    `data` by kind: note {text}; step {step, steps, loss, tokens_per_second}; done {seconds, summary};
-    failed {code, message, help, place}; blocked {by}; waiting {holder}; interrupted {step, limit}.
+    `data` by kind: note {text, share: of work that goes on, or None}; step {step, steps, loss, tokens_per_second};
+    done {seconds, summary}; failed {code, message, help, place}; blocked {by}; waiting {holder};
+    interrupted {step, limit}.
     """
 
     kind: EventKind

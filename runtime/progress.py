@@ -81,7 +81,7 @@ def _scores(summary: dict[str, Any]) -> str:
 
 @define
 class PlainReporter:
-    """One line per event; of the steps of a training one every ten seconds."""
+    """One line per event; of the steps of a training, and of work that says its share, one every ten seconds."""
 
     render: Render
     last: dict[str, float] = Factory(dict)
@@ -96,9 +96,9 @@ class PlainReporter:
         if event.kind == "start":
             self.last[event.node] = time.monotonic() - PLAIN_INTERVAL
             return
-        if event.kind == "step":
+        if event.kind == "step" or event.data.get("share") is not None:
             now = time.monotonic()
-            if now - self.last.get(event.node, now) < PLAIN_INTERVAL:
+            if now - self.last.get(event.node, now - PLAIN_INTERVAL) < PLAIN_INTERVAL:
                 return
             self.last[event.node] = now
         print(f"{event.name:<28}  {describe(event)}", flush=True)
@@ -109,7 +109,7 @@ class PlainReporter:
 
 @define
 class BarReporter:
-    """A bar per training that runs, with loss, rate and time left; other events as lines above."""
+    """A bar per training or long work that runs, with loss, rate and time left; other events as lines above."""
 
     render: Render
     console: Console = Factory(Console)
@@ -136,11 +136,15 @@ class BarReporter:
             if event.node not in self.tasks:
                 self.tasks[event.node] = self.progress.add_task(event.name, total=data["steps"], detail="")
             self.progress.update(self.tasks[event.node], completed=data["step"], detail=_rates(data))
+        elif event.data.get("share") is not None:
+            if event.node not in self.tasks:
+                self.tasks[event.node] = self.progress.add_task(event.name, total=100, detail="")
+            self.progress.update(self.tasks[event.node], completed=100 * event.data["share"], detail=event.data["text"])
         elif event.kind == "failed":
             self._drop(event.node)
             self.console.print(self.render(event.data), markup=False, highlight=False)
         elif event.kind not in ("start", "waiting"):
-            if event.kind != "note":
+            if event.kind != "note" or "share" in event.data:
                 self._drop(event.node)
             self.console.print(f"{event.name:<28}  {describe(event)}", markup=False, highlight=False)
 

@@ -45,8 +45,8 @@ class TextNode(Component[Dataset]):
     def build(self, session: Session) -> Dataset:
         """Read and tokenise the text, or map its tokens from the cache."""
 
-        def say(text: str) -> None:
-            session.say("note", self.node.id, text=text)
+        def say(text: str, share: float | None = None) -> None:
+            session.say("note", self.node.id, text=text, share=share)
 
         return build_dataset(self.spec, session.product(self.tokenizer), session.root, None, say=say)
 

@@ -10,11 +10,13 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from attrs import Factory, define, frozen
 
@@ -29,17 +31,24 @@ from .documents import Documents
 from .token_file import Tokens, read_tokens, write_tokens
 from .tokenise import Piece, parts_of
 
-Say = Callable[[str], None]
 FORMAT = 1
 SMALL = 1 << 20
 """Bytes of a source below which it is faster to tokenise it again."""
 LARGE = 1 << 26
 """Bytes of a source above which several processes share the work."""
 MOST_WORKERS = 16
-SAY_SECONDS = 5.0
+SAY_SECONDS, SHOW_SECONDS = 5.0, 0.5
+"""Time between two sentences about work of unknown length, and between two that say the share that is done."""
 
 
-def silent(text: str) -> None:
+class Say(Protocol):
+    """Receives sentences about long work."""
+
+    def __call__(self, text: str, share: float | None = None) -> None:
+        """Take a sentence, and the share of the work that is done, from 0 to 1, if it is about that."""
+
+
+def silent(text: str, share: float | None = None) -> None:
     """Say nothing."""
 
 
@@ -185,6 +194,15 @@ _GIVEN: list[tuple[Tokenizer, int | None]] = []
 
 def _take(tokenizer: Tokenizer, end: int | None) -> None:
     _GIVEN[:] = [(tokenizer, end)]
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """Leave when the process that shares its work out is gone: a killed one closes no pool."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write_given(path: Path, pieces: list[Piece]) -> int:
@@ -212,15 +230,18 @@ class _Meter:
         """Count a part."""
         self.done += text_bytes
         self.fresh += text_bytes if fresh else 0
-        now = time.monotonic()
-        if now - self.said < SAY_SECONDS or not self.fresh:
+        now, left = time.monotonic(), self.documents.size - self.done
+        if now - self.said < (SHOW_SECONDS if left > 0 else SAY_SECONDS) or not self.fresh:
             return
         self.said = now
         rate = self.fresh / (now - self.began)
-        left = self.documents.size - self.done
-        of = f" of {self.documents.size / 1e6:,.0f}" if left > 0 else ""
-        time_left = f", {left / rate:,.0f} s left" if left > 0 else ""
-        self.say(f"tokenised {self.done / 1e6:,.0f}{of} MB  {rate / 1e6:,.1f} MB/s{time_left}")
+        speed = f"{rate / 1e6:,.1f} MB/s"
+        if left <= 0:
+            self.say(f"tokenised {self.done / 1e6:,.0f} MB  {speed}")
+            return
+        share = self.done / self.documents.size
+        of = f"{self.done / 1e6:,.0f} of {self.documents.size / 1e6:,.0f} MB"
+        self.say(f"tokenised {of}  {share:.0%}  {speed}  {left / rate:,.0f} s left", share)
 
     def finish(self, path: Path) -> None:
         """Say what was made."""

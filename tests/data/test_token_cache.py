@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -183,7 +185,7 @@ tokenizer = build_tokenizer(ByteTokenizer())
 print("ready", flush=True)
 while not (root / "go").exists():
     time.sleep(0.001)
-found = token_cache.tokens_of(documents, tokenizer, None, said.append)
+found = token_cache.tokens_of(documents, tokenizer, None, lambda text, share=None: said.append(text))
 print(hashlib.sha256(found.ids.tobytes()).hexdigest(), len(said))
 """
 
@@ -215,15 +217,82 @@ def test_several_processes_make_the_same_file(
 
 
 def test_long_work_says_how_far_it_is(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_cache, "SAY_SECONDS", 0.0)
-    said: list[str] = []
-    token_cache.tokens_of(documents, BPE["gpt2"], None, said.append)
+    monkeypatch.setattr(token_cache, "SHOW_SECONDS", 0.0)
+    said: list[tuple[str, float | None]] = []
+
+    def say(text: str, share: float | None = None) -> None:
+        said.append((text, share))
+
+    token_cache.tokens_of(documents, BPE["gpt2"], None, say)
     assert len(said) > 3
-    assert all(re.fullmatch(r"tokenised [\d.,]+( of [\d.,]+)? MB .*", text) for text in said)
-    assert "kept in" in said[-1]
+    told = r"tokenised [\d.,]+ of [\d.,]+ MB  (\d+)%  [\d.,]+ MB/s  [\d,]+ s left"
+    shares = [share for _, share in said[:-1] if share is not None]
+    assert len(shares) >= len(said) - 2
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    for text, share in said[: len(shares)]:
+        found = re.fullmatch(told, text)
+        assert found is not None, text
+        assert abs(int(found[1]) - 100 * share) <= 0.51
+    assert "kept in" in said[-1][0]
+    assert said[-1][1] is None
     said.clear()
-    token_cache.tokens_of(documents, BPE["gpt2"], None, said.append)
+    token_cache.tokens_of(documents, BPE["gpt2"], None, say)
     assert said == []
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from lmc.runtime.data import token_cache, tokenise
+from lmc.runtime.data.documents import documents_of
+from lmc.runtime.tokenizers.build import build_tokenizer
+from lmc.spec.tokenizer import ByteTokenizer
+from lmc.spec.units import FilePath
+
+if __name__ == "__main__":
+    token_cache.SMALL, tokenise.PART, token_cache.SHOW_SECONDS = 0, 200, 0.0
+    if sys.argv[2] == "parallel":
+        token_cache.LARGE, token_cache._workers = 0, lambda: 2
+    said = []
+
+    def say(text, share=None):
+        said.append(text)
+        if len(said) == 3:
+            print(token_cache.multiprocessing.active_children(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    documents = documents_of(tuple(FilePath(f"{n}.txt") for n in range(3)), Path(sys.argv[1]))
+    token_cache.tokens_of(documents, build_tokenizer(ByteTokenizer()), None, say)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["serial", "parallel"])
+def test_a_killed_process_leaves_whole_parts_and_no_process_behind(
+    how: str, documents: Documents, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED, encoding="utf-8")
+    command = [sys.executable, str(program), str(tmp_path), how]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    children = [int(pid) for pid in re.findall(r"pid=(\d+)", killed.stdout)]
+    assert len(children) == (2 if how == "parallel" else 0)
+    kept = {path.name for path in cache.glob("*.parts/*.tokens") if read_tokens(path) is not None}
+    assert len(kept) >= 3
+    assert not list(cache.glob("*.tokens"))
+    made: list[str] = []
+    write = token_cache.write_tokens
+    monkeypatch.setattr(token_cache, "write_tokens", lambda path, parts: (made.append(path.name), write(path, parts)))
+    tokenizer = build_tokenizer(ByteTokenizer())
+    assert token_cache.tokens_of(documents, tokenizer, None).ids.tolist() == want(documents, tokenizer, None)
+    assert made
+    assert not kept & set(made)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "a process of the pool outlives the killed one"
+        time.sleep(0.05)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
