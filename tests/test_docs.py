@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmc.compiler.cli import main, parser
-from lmc.compiler.options import read_arguments
+from lmc.compiler.cli import main, parser, read_arguments
 from lmc.compiler.pipeline import compile_spec
 
 ROOT = Path(__file__).parent.parent

@@ -1,0 +1,13 @@
+"""The commands of `lmc`, a module each: `HELP`, `add_arguments`, and `run`, which returns the exit code.
+
+Only here are results printed and exit codes chosen, and only here is the runtime imported, inside `run`.
+Exit codes: 0 clean, 1 diagnostics, 2 usage, 3 a run failed, 75 a run stopped and can go on.
+"""
+
+from types import ModuleType
+
+from . import chat, check, explain, export, generate, profile, run, show, why
+from . import compile as compile_
+
+COMMANDS: tuple[ModuleType, ...] = (check, compile_, run, generate, chat, export, profile, why, show, explain)
+"""In the order in which help lists them."""

@@ -1,0 +1,83 @@
+"""What several commands share: their options, a compiled spec and where its plan lies."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..console import show
+
+BUILD = Path("build")
+EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
+
+
+def compiled_spec(path: Path, options: argparse.Namespace, format_: str = "text") -> Any:
+    """Return a spec compiled with the changes that were asked for, after printing what was found in it."""
+    from ..pipeline import compile_spec
+
+    compiled = compile_spec(path, options.overlays, options.settings)
+    show(compiled.diagnostics.items, format_)
+    return compiled
+
+
+def write_compiled(compiled: Any, folder: Path) -> None:
+    """Write plan and source map of what was compiled to a folder."""
+    from ..plan.write import write_plan
+
+    write_plan(compiled.plan, compiled.sourcemap(), folder)
+
+
+def lists(command: argparse.ArgumentParser, name: str, kind: Callable[[str], Any] = str) -> None:
+    """Let the words of a command line that argparse leaves over belong to the argument `name`."""
+    command.set_defaults(listed=name, listed_kind=kind)
+
+
+def add_name(command: argparse.ArgumentParser, *, device: bool = True) -> None:
+    """Add the name of a run, and its store."""
+    command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
+    add_store(command)
+    if device:
+        add_device(command)
+
+
+def add_store(command: argparse.ArgumentParser) -> None:
+    """Add the store of runs."""
+    command.add_argument("--store", type=Path, default=Path("runs"), help="run store (default: runs)")
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Add the device."""
+    command.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: cuda if present)")
+
+
+def add_spec(command: argparse.ArgumentParser, *, many: bool = False) -> None:
+    """Add the file of a spec, or several, and changes of it."""
+    command.add_argument("file", type=Path, nargs="+" if many else None, help=".lmspec file")
+    add_changes(command)
+
+
+def add_changes(command: argparse.ArgumentParser) -> None:
+    """Add changes of a spec: overlays and settings."""
+    command.add_argument("--with", dest="overlays", action="append", default=[], metavar="OVERLAY", help="apply it")
+    set_ = {"action": "append", "default": [], "metavar": "BLOCK.PATH=EXPR", "help": "set it"}
+    command.add_argument("--set", dest="settings", **set_)  # type: ignore[arg-type]
+
+
+def number(
+    low: float, kind: Callable[[str], Any], high: float = math.inf, *, above: bool = False
+) -> Callable[[str], Any]:
+    """Return a reader of finite numbers from `low` to `high` for an option; `above` leaves out `low` itself."""
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high or (above and value == low) or abs(value) == math.inf:
+            least = "a finite number" if low == -math.inf else f"above {low:g}" if above else f"at least {low:g}"
+            most = "" if high == math.inf else f" and at most {high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is not {least}{most}")
+        return value
+
+    read.__name__ = "number"
+    return read
