@@ -15,6 +15,7 @@ Checkpoint = str | int
 
 
 def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
+    """None empty."""
     if "" in value:
         raise ValueError("'stop' must be a list of texts that are not empty")
 

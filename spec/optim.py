@@ -13,6 +13,7 @@ _DECAY = "Which parameters decay: matrices, or vectors as well."
 
 
 def _two_decays(instance: Any, attribute: Any, value: tuple[float, ...]) -> None:
+    """Two numbers from 0 to below 1."""
     if len(value) != 2 or not all(0 <= decay < 1 for decay in value):
         raise ValueError("'betas' must be two numbers from 0 to below 1")
 

@@ -31,7 +31,7 @@ class LinePlot:
     """
 
     sources: tuple[str, ...] = option(
-        "`from`: trains, grids or probes whose results are drawn.",
+        "Trains, grids or probes whose results are drawn.",
         many=True,
         ref="source",
         identity=False,

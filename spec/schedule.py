@@ -16,11 +16,13 @@ from .units import Steps
 
 
 def _rising(instance: Any, attribute: Any, value: tuple[int, ...]) -> None:
+    """Rising, from 0 on."""
     if not value or value[0] < 0 or any(b <= a for a, b in pairwise(value)):
         raise ValueError(f"'{attribute.name}' must be a list of rising steps: {value!r}")
 
 
 def _multipliers(instance: Any, attribute: Any, value: tuple[float, ...]) -> None:
+    """Each at least 0."""
     if any(factor < 0 for factor in value):
         raise ValueError(f"'{attribute.name}' must be a list of numbers that are at least 0: {value!r}")
 

@@ -11,6 +11,7 @@ from .units import Env, FilePath
 
 
 def _distinct(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
+    """Different columns, at least one."""
     if not value or len(set(value)) < len(value):
         raise ValueError(f"'{attribute.name}' must be a list of different columns: {value!r}")
 

@@ -1,0 +1,90 @@
+"""What no attrs class says: the kinds in a sentence each, and the blocks whose statements the compiler reads itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from ...spec.train import Train
+from ..resolve.lengths import LENGTHS
+from ..resolve.stages import MAY_SET
+
+if TYPE_CHECKING:
+    from .describe import FieldDoc
+
+OF_TRAIN = "that of the train"
+KINDS: dict[str, str] = {
+    "data": "What a training reads: examples of tokens, and which of their positions are trained.",
+    "eval": "Numbers about a trained model, taken while it trains or at its end.",
+    "grid": "Many runs from one train: axes, filters and replicates over paths into it.",
+    "mesh": "How many devices a run uses, and along which axes it is cut.",
+    "model": "An architecture and how its weights are drawn or loaded.",
+    "overlay": "Edits of a block that are applied on demand, by `with = [NAME]` or `--with NAME`.",
+    "plot": "A figure or table over the results of runs.",
+    "probe": "What is recorded at named sites of a model while it trains; observing changes no bit.",
+    "protocol": "How a model calls a tool in the middle of its text, and what it is told.",
+    "store": "A database that tools query and data sets are made from.",
+    "tokenizer": "How text becomes token ids; in a world it is one for data and model.",
+    "train": "A training run: a model, its data, how long, and by which rule.",
+}
+
+
+@frozen
+class Written:
+    """A block whose statements are no fields of an attrs class."""
+
+    doc: str
+    fields: Callable[[Callable[[type, str], FieldDoc]], tuple[FieldDoc, ...]]
+
+
+def _grid(describe: Callable[[type, str], FieldDoc]) -> tuple[FieldDoc, ...]:
+    from .describe import FieldDoc
+
+    return (
+        FieldDoc("base", "Ref[train]", "The train that every run starts from; keys are paths into it.", required=True),
+        FieldDoc("over", "block of PATH = List", "Axes: their product, in written order, the last varying fastest."),
+        FieldDoc("zip", "block of PATH = List", "Axes that go in step; all have the same length."),
+        FieldDoc("where", "Bool", "Which points stay; read at each of them.", default="true"),
+        FieldDoc("set", "block", "Statements that derive values at each point, stronger than axes."),
+        FieldDoc("seeds", "List[Int]", "An axis over `seed` that plots know as replicates."),
+        FieldDoc("name", "Str", 'What a run is called: `f"d{model.width}-s{seed}"`; must tell every axis.'),
+        FieldDoc("with", "List[Ref[overlay]]", "Overlays that lie over the grid before it is expanded."),
+    )
+
+
+def _overlay(describe: Callable[[type, str], FieldDoc]) -> tuple[FieldDoc, ...]:
+    return ()
+
+
+def _stage(describe: Callable[[type, str], FieldDoc]) -> tuple[FieldDoc, ...]:
+    from .describe import FieldDoc
+
+    own = {
+        "steps": FieldDoc(
+            "steps", "Steps", "Optimiser steps of the stage; that or `tokens` is written.", range="at least 1"
+        ),
+        "tokens": FieldDoc("tokens", "Int", "Tokens of the stage; that or `steps` is written."),
+        "model": FieldDoc("model.positions", "Variant", "How the model knows positions."),
+        "optim": FieldDoc("optim.lr", "Float", "Peak learning rate of the stage.", range="above 0"),
+    }
+    kept = {name: evolve(own.get(name) or describe(Train, name), required=False, default="") for name in MAY_SET}
+    return tuple(field if name in LENGTHS else evolve(field, default=OF_TRAIN) for name, field in kept.items())
+
+
+BLOCKS: dict[str, Written] = {
+    "grid": Written(
+        "Runs over a product of axes. What stands beside these statements edits the base in every run.", _grid
+    ),
+    "overlay": Written(
+        "`overlay NAME : TARGET { ... }` holds statements as the target itself would: fields and blocks of it, and "
+        "paths through its references. It is checked where it is written, and changes nothing until it is applied.",
+        _overlay,
+    ),
+    "stage": Written(
+        "A stretch of a training: the train with these statements on top. Stages run in the order in which they are "
+        "written, and the length of the train is the sum of theirs.",
+        _stage,
+    ),
+}
