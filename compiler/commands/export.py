@@ -1,26 +1,96 @@
-"""`lmc export`: write a trained run for another library."""
+"""`lmc export`: write what lmc knows in the form that other programs read."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from .common import add_name
+from ...spec.diagnostic import fail
+from .common import EXIT_DIAGNOSTICS, EXIT_USAGE, add_changes, add_store, compiled_spec, lists
 
-HELP = "write a trained run for another library"
+HELP = "write a spec as YAML or JSON, or a trained run for another library"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what may be said after `lmc export`."""
-    add_name(command, device=False)
-    command.add_argument("--format", choices=("hf",), default="hf", help="hf: a folder that transformers loads")
-    command.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    command.add_argument("what", metavar="FILE or RUN", help=".lmspec file, or name or id of a run in the store")
+    chosen = "of a file: blocks, or names or ids of runs (default: what `lmc run` would run)"
+    command.add_argument("names", nargs="*", metavar="BLOCK or RUN", help=chosen)
+    lists(command, "names")
+    formats = "yaml (default of a file), json: every run, resolved; hf (of a trained run): a folder for transformers"
+    command.add_argument("--format", choices=("yaml", "json", "hf"), help=formats)
+    output = "file to write (default: standard output), or the folder of hf"
+    command.add_argument("-o", "--output", type=Path, help=output)
+    add_changes(command)
+    add_store(command)
 
 
 def run(options: argparse.Namespace) -> int:
     """`lmc export`."""
+    is_file = options.what.endswith(".lmspec")
+    format_ = options.format or ("yaml" if is_file else "hf")
+    wrong = _misuse(options, format_, is_file)
+    if wrong:
+        print(f"lmc export: {wrong}", file=sys.stderr)
+        return EXIT_USAGE
+    return _export_file(options, format_) if is_file else _export_run(options)
+
+
+def _misuse(options: argparse.Namespace, format_: str, is_file: bool) -> str:
+    """Return what of the options does not fit together; empty if all does."""
+    if is_file and format_ == "hf":
+        return "a file holds no weights: name a trained run"
+    if is_file:
+        return ""
+    if format_ != "hf":
+        return f"`{options.what}` is no .lmspec file, and {format_} is written of a file"
+    if options.names or options.overlays or options.settings:
+        return "blocks, --with and --set are for .lmspec files"
+    return "" if options.output else "say where the folder goes: -o FOLDER"
+
+
+def _export_run(options: argparse.Namespace) -> int:
     from ...runtime.weights.export import export_hf
 
-    for line in export_hf(options.store, options.name, options.output):
+    for line in export_hf(options.store, options.what, options.output):
         print(line)
     return 0
+
+
+def _export_file(options: argparse.Namespace, format_: str) -> int:
+    from ..interchange.resolved import chosen_points, document
+
+    compiled = compiled_spec(Path(options.what), options)
+    if compiled.plan is None:
+        return EXIT_DIAGNOSTICS
+    found = document(compiled.plan, chosen_points(compiled.plan, options.names))
+    lines = _lines(found, format_)
+    if options.output is None:
+        for line in lines:
+            print(line)
+        return 0
+    try:
+        with options.output.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except OSError as error:
+        raise fail("LM0804", f"`{options.output}` cannot be written: {error.strerror}") from error
+    print(f"{options.output}: {_count(len(found['runs']))}")
+    return 0
+
+
+def _lines(found: dict[str, Any], format_: str) -> Iterator[str]:
+    if format_ == "json":
+        import json
+
+        yield json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+    else:
+        from ..interchange.yaml_text import yaml_lines
+
+        yield from yaml_lines(found)
+
+
+def _count(runs: int) -> str:
+    return f"{runs:,} {'run' if runs == 1 else 'runs'}"
