@@ -8,12 +8,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..spec.diagnostic import Diagnostic
 from ..spec.span import Source, Span
 from .diagnostics.codes import Code
 from .diagnostics.render import render_github, render_json, render_text
+
+
+def colored(stream: TextIO) -> bool:
+    """Whether colours are written to a stream: a terminal that shows them, unless NO_COLOR is set (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def show(found: Sequence[Diagnostic], format_: str) -> None:
@@ -23,7 +28,7 @@ def show(found: Sequence[Diagnostic], format_: str) -> None:
     elif format_ == "github":
         print(render_github(found))
     elif found:
-        print(render_text(found, color=sys.stderr.isatty()), file=sys.stderr, end="")
+        print(render_text(found, color=colored(sys.stderr)), file=sys.stderr, end="")
 
 
 def render_failure(data: dict[str, Any]) -> str:
@@ -37,7 +42,7 @@ def render_failure(data: dict[str, Any]) -> str:
             span = Span(source, start, start + len(text))
         except (OSError, ValueError, IndexError):
             span = None
-    return render_text([Diagnostic(data["code"], data["message"], span, help=data["help"])], color=sys.stderr.isatty())
+    return render_text([Diagnostic(data["code"], data["message"], span, help=data["help"])], color=colored(sys.stderr))
 
 
 def explanation(code: Code) -> str:

@@ -6,8 +6,33 @@ Exit codes: 0 clean, 1 diagnostics, 2 usage, 3 a run failed, 75 a run stopped an
 
 from types import ModuleType
 
-from . import chat, check, explain, export, generate, profile, run, schema, show, why
+from . import (
+    chat,
+    check,
+    docs,
+    explain,
+    export,
+    generate,
+    profile,
+    run,
+    schema,
+    show,
+    why,
+)
 from . import compile as compile_
 
-COMMANDS: tuple[ModuleType, ...] = (check, compile_, run, generate, chat, export, schema, profile, why, show, explain)
+COMMANDS: tuple[ModuleType, ...] = (
+    check,
+    compile_,
+    run,
+    generate,
+    chat,
+    export,
+    schema,
+    profile,
+    why,
+    show,
+    explain,
+    docs,
+)
 """In the order in which help lists them."""

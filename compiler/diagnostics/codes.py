@@ -213,3 +213,15 @@ _RUN_TIME = (
     ),
 )
 CODES: dict[str, Code] = {row[0]: Code(*row) for row in (*_TABLE, *_RUN_TIME)}
+FAMILIES: dict[str, str] = {
+    "01": "Syntax",
+    "02": "Names and inheritance",
+    "03": "Types and units",
+    "04": "Shapes and mesh",
+    "05": "Grids and plots",
+    "06": "Protocols and tokenizers",
+    "07": "Data",
+    "08": "Plan and resume",
+    "09": "Run time",
+}
+"""What the third and fourth character of a code say."""

@@ -88,3 +88,52 @@ BLOCKS: dict[str, Written] = {
         _stage,
     ),
 }
+
+TYPES: dict[str, str] = {
+    "Bool": "`true`, `false`",
+    "Int": "`8`, `5k`, `1.5B`, `8Ki`, `0x1f`; suffixes k M B T (powers of 1000), Ki Mi Gi (powers of 1024)",
+    "Float": "`1e-3`, `0.9`, or an Int",
+    "Steps": "an Int; a computed value is rounded to one: `0.02 * steps`",
+    "Size": "`16KiB`, `70GiB`; suffixes KiB MiB GiB TiB",
+    "Duration": "`10ms`, `30s`, `5min`, `2h`, `1d`",
+    "Str": '`"..."` with escapes, `r"..."` raw, `f"...{expr:format}..."`; triple quotes span lines',
+    "Regex": '`re"..."`',
+    "Path": '`file("a.txt")`, `files("t/*.txt")`, relative to the file that wrote them',
+    "List": "`[1, 2]`, `[2 * x for x in list if x > 1]`",
+    "Ref": "the name of a block of that kind, without quotes",
+    "Variant": "a block with one of the names behind a colon, `mixer : attention { heads = 2 }`, or as a value, "
+    "`attention { heads = 2 }`",
+    "Column": "an expression over the results of runs: `min(held_out.loss)`",
+    "Live": "a condition over metrics while a run goes on: `held_out.loss < 1.2`",
+    "none": "`none`, where a field may be without a value",
+}
+
+
+@frozen
+class FunctionDoc:
+    """How a function of the language is called, and what it gives."""
+
+    call: str
+    doc: str
+
+
+FUNCTION_DOCS: dict[str, FunctionDoc] = {
+    "range": FunctionDoc(
+        "range([start,] end [, step])", "Whole numbers from start, 0 if it is left out, to before end."
+    ),
+    "pow2": FunctionDoc("pow2(low, high)", "Powers of two, both exponents included: pow2(1, 3) is [2, 4, 8]."),
+    "geom": FunctionDoc("geom(start, stop, count)", "Points in equal ratios, both ends included."),
+    "linspace": FunctionDoc("linspace(start, stop, count)", "Points in equal distances, both ends included."),
+    "logspace": FunctionDoc("logspace(start, stop, count)", "10 to the points of linspace: logspace(-4, -2, 3)."),
+    "min": FunctionDoc("min(list) or min(a, b, ...)", "The smallest; in a plot, reduces the axes that are left."),
+    "max": FunctionDoc("max(list) or max(a, b, ...)", "The largest; in a plot, reduces the axes that are left."),
+    "sum": FunctionDoc("sum(list) or sum(a, b, ...)", "The sum."),
+    "len": FunctionDoc("len(list)", "How many items a list, or characters a string, has."),
+    "sqrt": FunctionDoc("sqrt(x)", "The square root, to 34 digits."),
+    "round": FunctionDoc(
+        "round(x [, digits])", "The nearest whole number, halves to the even one; or to so many digits."
+    ),
+    "file": FunctionDoc("file(path)", "A file, relative to the file that wrote it."),
+    "files": FunctionDoc("files(pattern)", "The files that match, sorted by code point."),
+    "env": FunctionDoc("env(name)", "A variable of the environment of the run; its value is written nowhere."),
+}
