@@ -53,6 +53,21 @@ def meaning(spec: Any, neutral: Mapping[str, Any], prefix: str = "") -> dict[str
     return found
 
 
+def wording(value: Any) -> Any:
+    """Return what a value says, as plain JSON values, whether or not an identity covers it.
+
+    Of a spec these are the fields that differ from their neutral value.
+    """
+    cls: Any = type(value)
+    if not hasattr(cls, "lmc_kind"):
+        return _plain(value, {}, "")
+    found: dict[str, Any] = {"kind": cls.lmc_kind, "variant": cls.lmc_variant}
+    for name, field in fields(cls).items():
+        if not field.metadata["hidden"] and not _same(getattr(value, name), _neutral(field)):
+            found[name] = wording(getattr(value, name))
+    return found
+
+
 @cache
 def _identity_fields(cls: type) -> tuple[tuple[str, Any, bool], ...]:
     return tuple(

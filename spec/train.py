@@ -215,6 +215,9 @@ class Train:
     )
     staged_data: tuple[str, ...] = option("The data of the stages.", ref="data", default=(), hidden=True)
     staged_models: tuple[str, ...] = option("The models of the stages.", ref="model", default=(), hidden=True)
+    counted: tuple[str, ...] = option(
+        "What a grid's `identity` names beside what always counts, in canonical JSON.", default=(), hidden=True
+    )
     watched: tuple[str, ...] = option("What the evaluations in `stop` are, and how often.", default=(), hidden=True)
     precision: Precision = option("Dtypes.", default=Precision())
     non_finite: Literal["stop", "skip"] = option(

@@ -44,11 +44,22 @@ def _grid(describe: Callable[[type, str], FieldDoc]) -> tuple[FieldDoc, ...]:
 
     return (
         FieldDoc("base", "Ref[train]", "The train that every run starts from; keys are paths into it.", required=True),
-        FieldDoc("over", "block of PATH = List", "Axes: their product, in written order, the last varying fastest."),
-        FieldDoc("zip", "block of PATH = List", "Axes that go in step; all have the same length."),
+        FieldDoc(
+            "over",
+            "block of PATH = List",
+            "Axes: their product, in written order, the last varying fastest. `let x = [...]` is a free one.",
+        ),
+        FieldDoc(
+            "zip", "block of PATH = List", "Axes that go in step; all have the same length. Blocks with names multiply."
+        ),
+        FieldDoc(
+            "draw", "block of n and seed", "How often the distributions in `over` are drawn from, and by which seed."
+        ),
         FieldDoc("where", "Bool", "Which points stay; read at each of them.", default="true"),
         FieldDoc("set", "block", "Statements that derive values at each point, stronger than axes."),
         FieldDoc("seeds", "List[Int]", "An axis over `seed` that plots know as replicates."),
+        FieldDoc("ceiling", "Int", "Most points that the grid may have.", default="100000"),
+        FieldDoc("identity", "List[Str]", 'Fields that count as identity here, though not elsewhere: `+= ["mesh"]`.'),
         FieldDoc("name", "Str", 'What a run is called: `f"d{model.width}-s{seed}"`; must tell every axis.'),
         FieldDoc("with", "List[Ref[overlay]]", "Overlays that lie over the grid before it is expanded."),
     )
@@ -125,6 +136,9 @@ FUNCTION_DOCS: dict[str, FunctionDoc] = {
     "geom": FunctionDoc("geom(start, stop, count)", "Points in equal ratios, both ends included."),
     "linspace": FunctionDoc("linspace(start, stop, count)", "Points in equal distances, both ends included."),
     "logspace": FunctionDoc("logspace(start, stop, count)", "10 to the points of linspace: logspace(-4, -2, 3)."),
+    "uniform": FunctionDoc("uniform(low, high)", "An axis that is drawn evenly from low to before high; see `draw`."),
+    "loguniform": FunctionDoc("loguniform(low, high)", "The same of the logarithm."),
+    "choice": FunctionDoc("choice(list)", "An axis that is drawn from the items of a list."),
     "min": FunctionDoc("min(list) or min(a, b, ...)", "The smallest; in a plot, reduces the axes that are left."),
     "max": FunctionDoc("max(list) or max(a, b, ...)", "The largest; in a plot, reduces the axes that are left."),
     "sum": FunctionDoc("sum(list) or sum(a, b, ...)", "The sum."),

@@ -14,6 +14,7 @@ from ...spec.rules import violations
 from ...spec.schema import fields
 from ...spec.span import Span
 from ...spec.violation import Violation
+from ..resolve.axes import described
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
@@ -96,6 +97,7 @@ class PlanBuilder:
         self._run_targets(decl.name, "train", [point], default)
 
     def _grid(self, decl: Decl, grid: Grid) -> None:
+        self.grids[decl.name] = grid
         failures: dict[tuple[str, Span | None], tuple[Diagnostic, int, str]] = {}
         points: list[Point] = []
         names: dict[str, int] = {}
@@ -112,7 +114,7 @@ class PlanBuilder:
                 if found is None:
                     failures.setdefault(("", None), (Diagnostic("", "", None), 0, ""))
                     continue
-                first, count, where = failures.get((found.code, found.span), (found, 0, _listed(axes)))
+                first, count, where = failures.get((found.code, found.span), (found, 0, described(axes)))
                 failures[found.code, found.span] = (first, count + 1, where)
         for (code, _), (first, count, where) in failures.items():
             if code:
@@ -120,13 +122,12 @@ class PlanBuilder:
         if not points and not failures:
             self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")
         twice = next((name for name, count in names.items() if count > 1), None)
-        if twice is not None and grid.draft.name is not None and len({p.run for p in points if p.name == twice}) > 1:
-            span = grid.draft.name[0].span
+        if twice is not None and "name" in grid.draft.fields and len({p.run for p in points if p.name == twice}) > 1:
+            span = grid.draft.fields["name"].expr.span
             self.diagnostics.error(
                 "LM0508", span, f"several runs are called `{twice}`", help="name every axis in `name`"
             )
         self.points += points
-        self.grids[decl.name] = grid
         self.worlds[decl.name] = list(grid.worlds.values())
         self._run_targets(decl.name, "grid", points, True)
 
@@ -137,7 +138,12 @@ class PlanBuilder:
         message = f"{count:,} of {grid.total:,} points of grid `{decl.name}` fail {first.code}: {first.message}"
         labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
         span = self._axis_at_fault(grid, first) or decl.name_span
-        self.diagnostics.error("LM0507", span, message, label=f"first: {where}", labels=labels, help=first.help)
+        help = first.help
+        if first.code.startswith("LM04"):
+            help = f"{help}; or drop these points with `where`" if help else "drop these points with `where`"
+        found = Diagnostic("LM0507", message, span, f"first: {where}", labels, help)
+        if found not in self.diagnostics.items:
+            self.diagnostics.items.append(found)
 
     @staticmethod
     def _axis_at_fault(grid: Grid, first: Diagnostic) -> Span | None:
@@ -145,21 +151,23 @@ class PlanBuilder:
         return next((axis.place.span for axis in grid.axes if axis.place.span in spans), None)
 
     def _kept(self, grid: Grid, world: World) -> bool:
-        if grid.draft.where is None:
+        if "where" not in grid.draft.fields:
             return True
-        expr, module = grid.draft.where
-        scope = Scope((root_of(world),), module)
+        where = grid.draft.fields["where"]
+        expr, module = where.expr, where.module
+        scope = grid.scope(world, module)
         kept = world.memo.once(("where", id(expr)), lambda: world.evaluator.expr(expr, scope))
         if not isinstance(kept, bool):
             raise problem("LM0301", expr.span, "`where` needs a Bool")
         return kept
 
     def _name(self, grid: Grid, world: World, values: tuple[AxisValue, ...]) -> str:
-        if grid.draft.name is None:
+        if "name" not in grid.draft.fields:
             parts = [f"{axis.path.split('.')[-1]}{plain(v.value)}" for axis, v in zip(grid.axes, values, strict=True)]
             return "-".join([grid.draft.decl.name, *parts])
-        expr, module = grid.draft.name
-        scope = Scope((root_of(world),), module)
+        written = grid.draft.fields["name"]
+        expr, module = written.expr, written.module
+        scope = grid.scope(world, module)
         name = world.memo.once(("name", id(expr)), lambda: world.evaluator.expr(expr, scope))
         if not isinstance(name, str):
             raise problem("LM0301", expr.span, "`name` needs a Str")
@@ -204,7 +212,9 @@ class PlanBuilder:
     def _values(self, world: World, grid: str) -> dict[str, Any]:
         """Return the compile-time values that plots, tables and names read; None for unknown ones."""
         if grid not in self.paths:
-            self.paths[grid] = list(dict.fromkeys(["seed", "model.params", *self._paths(grid)]))
+            free = {axis.path for axis in self.grids[grid].axes if axis.free} if grid in self.grids else set()
+            names = dict.fromkeys(["seed", "model.params", *self._paths(grid)])
+            self.paths[grid] = [name for name in names if name not in free]
         root = root_of(world)
         found: dict[str, Any] = {}
         for name in self.paths[grid]:
@@ -351,10 +361,6 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     other.compiled = builder.compiled
     other.null = builder.null
     return other
-
-
-def _listed(axes: dict[str, Any]) -> str:
-    return ", ".join(f"{path} = {value}" for path, value in axes.items())
 
 
 @cache

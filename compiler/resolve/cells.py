@@ -20,7 +20,10 @@ from .declare import Decl, Module
 
 @frozen(eq=False)
 class Scope:
-    """Where a name is looked up: cells from inside out, then a file; `variables` are of comprehensions."""
+    """Where a name is looked up: cells from inside out, then a file.
+
+    `variables` are of comprehensions; the free axes of a grid are expressions that read them.
+    """
 
     cells: tuple[Cell, ...]
     module: Module
@@ -89,12 +92,15 @@ class AxisStatement:
     expr: AnyExpr
     span: Span
 
-    def rebound(self, root: Cell) -> AxisStatement:
-        """Return the statement with a block, if that is its value, as written in the scope of a train's root."""
+    def rebound(self, root: Cell, variables: tuple[tuple[str, Any], ...]) -> AxisStatement:
+        """Return the statement with a block, if that is its value, as written in the scope of a train's root.
+
+        `variables` are the free axes of its grid.
+        """
         value = self.expr.value if isinstance(self.expr, Constant) else None
         if not isinstance(value, BlockValue):
             return self
-        scope = evolve(value.scope, cells=(root,))
+        scope = evolve(value.scope, cells=(root,), variables=variables)
         return evolve(self, expr=Constant(BlockValue(value.inline, scope), self.expr.span))
 
 

@@ -14,7 +14,7 @@ from ...spec.units import Pattern
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope
 from .declare import Decl
-from .functions import FUNCTIONS, UNSUPPORTED_FUNCTIONS, Misuse, arithmetic
+from .functions import FUNCTIONS, Misuse, arithmetic
 from .problems import POISON, problem
 from .references import References
 from .values import DeclRef, PathValue, Quantity, kind_name, number, shown
@@ -35,6 +35,11 @@ class Expressions(References):
         return DeclRef(expr.value) if isinstance(expr.value, Decl) else expr.value
 
     def _axisread(self, expr: AxisRead, scope: Scope, defining: Any) -> Any:
+        if not self.memo.point:
+            message = "this is another value at every point of the grid, and is needed before there are points"
+            raise problem(
+                "LM0307", expr.span, message, help="set the fields of the blocks that it may be, not through it"
+            )
         return self.memo.axis(expr.axis).value
 
     def _number(self, expr: tree.Number, scope: Scope, defining: Any) -> Any:
@@ -130,8 +135,6 @@ class Expressions(References):
 
     def _call(self, expr: tree.Call, scope: Scope, defining: Any) -> Any:
         name = expr.name.text
-        if name in UNSUPPORTED_FUNCTIONS:
-            raise problem("LM0212", expr.name.span, f"`{name}` is not supported by this version")
         if name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, 1)
             help = f"did you mean `{near[0]}`?" if near else f"functions are {', '.join(FUNCTIONS)}"

@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from ...spec.units import Env
-from .values import EXACT, PathValue
+from .values import EXACT, Distribution, PathValue
 
 LONGEST = 100_000
 ROUNDED = Context(prec=30)
@@ -58,6 +58,32 @@ def _spaced(low: Decimal, high: Decimal, count: Any, shape: Callable[[Decimal], 
     return [ROUNDED.normalize(shape(point)) for point in points]
 
 
+def _uniform(low: Any, high: Any) -> Distribution:
+    first, last = _ends(low, high)
+    return Distribution("uniform", lambda u: EXACT.add(first, EXACT.multiply(EXACT.subtract(last, first), u)))
+
+
+def _loguniform(low: Any, high: Any) -> Distribution:
+    first, last = _ends(low, high)
+    if first <= 0:
+        raise Misuse("takes positive ends")
+    start = EXACT.ln(first)
+    span = EXACT.subtract(EXACT.ln(last), start)
+    return Distribution("loguniform", lambda u: EXACT.exp(EXACT.add(start, EXACT.multiply(span, u))))
+
+
+def _ends(low: Any, high: Any) -> tuple[Decimal, Decimal]:
+    if not all(isinstance(end, int | Decimal) and not isinstance(end, bool) for end in (low, high)) or low > high:
+        raise Misuse("takes two numbers, the smaller first")
+    return Decimal(low), Decimal(high)
+
+
+def _choice(values: Any) -> Distribution:
+    if not isinstance(values, list) or not values:
+        raise Misuse("takes a list with at least one value")
+    return Distribution("choice", lambda u: values[int(EXACT.multiply(u, Decimal(len(values))))])
+
+
 def _bounded(values: range) -> list[int]:
     if len(values) > LONGEST:
         raise Misuse(f"gives more than {LONGEST:,} values")
@@ -97,6 +123,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "geom": _geom,
     "linspace": _linspace,
     "logspace": _logspace,
+    "uniform": _uniform,
+    "loguniform": _loguniform,
+    "choice": _choice,
     "min": _of_list(min),
     "max": _of_list(max),
     "sum": _of_list(sum),
@@ -107,7 +136,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "files": lambda path: PathValue(_text(path), glob=True),
     "env": lambda name: Env(_text(name)),
 }
-UNSUPPORTED_FUNCTIONS = frozenset({"uniform", "loguniform", "choice"})
 
 
 def _text(value: Any) -> str:

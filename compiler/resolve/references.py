@@ -11,7 +11,7 @@ from attrs import define, frozen
 from ...spec.diagnostic import Edit
 from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
-from .cells import AnyExpr, Cell, Scope, is_map, spelled, takes_value
+from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
 from .problems import POISON, Problem, problem, unknown
 from .values import DeclRef, PartRef, exact, kind_name, shown
@@ -62,7 +62,7 @@ class References:
         name = expr.head.text
         for variable, value in scope.variables:
             if variable == name:
-                return value
+                return self.expr(value, scope) if isinstance(value, AxisRead) else value
         top = scope.module.names.get(name)
         for cell in scope.cells:
             found = (

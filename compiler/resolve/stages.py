@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from ...spec.schema import fields
 from ...spec.stage import Stage
 from ..syntax import tree
@@ -50,7 +52,7 @@ def amend(world: World, stage: Cell) -> None:
         root.fields.pop(name, None)
     root.asserts.clear()
     for late in stage.late:
-        scope = Scope((root,), root.root.module if late.scope is None else late.scope.module)
+        scope = Scope((root,), root.root.module) if late.scope is None else evolve(late.scope, cells=(root,))
         origin = f"stage `{stage.name}`" + ("" if late.origin == "own field" else f", {late.origin}")
         _apply(world, root, late, scope, origin)
 
@@ -58,7 +60,7 @@ def amend(world: World, stage: Cell) -> None:
 def _apply(world: World, root: Cell, late: Late, scope: Scope, origin: str) -> None:
     if isinstance(late.statement, AxisStatement):
         if not _refused(world, late.statement):
-            axis = late.statement.rebound(root)
+            axis = late.statement.rebound(root, scope.variables)
             Writer(world).assign(root, axis.path, axis.expr, scope, origin, False, axis)
     else:
         allowed = tuple(item for item in late.statement if not _refused(world, item))

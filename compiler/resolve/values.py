@@ -2,7 +2,7 @@
 
 int, Decimal      numbers as written or computed        Quantity    with a unit of size or duration
 Pattern           re"..."                               PathValue   file("..."), files("...")
-Env               env("...")
+Env               env("...")                            Distribution  uniform(0, 1)
 DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { heads = 1 }
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import typing
+from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any, Literal
 
@@ -52,6 +53,14 @@ class PathValue:
 
     path: str
     glob: bool = False
+
+
+@frozen(eq=False)
+class Distribution:
+    """What an axis is drawn from: `at` makes a value of a number in [0, 1)."""
+
+    name: str
+    at: Callable[[Decimal], Any]
 
 
 @frozen(eq=False)
@@ -148,6 +157,7 @@ def kind_name(value: Any) -> str:
         ((PathValue,), "a Path"),
         ((Env,), "a variable of the environment"),
         ((BlockValue,), "a block"),
+        ((Distribution,), "a distribution"),
     ):
         if isinstance(value, types):
             return name

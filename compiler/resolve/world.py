@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.expr import Expr
-from ...spec.identity import identity
+from ...spec.identity import canonical_json, identity, wording
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
@@ -57,7 +57,8 @@ class Program:
 class World:
     """Blocks as they are for one train; `train` None is the world of what no train reaches.
 
-    `trail` are the trains that start from this one, one from another. `stages` are the worlds of the train's stages by
+    `trail` are the trains that start from this one, one from another. `identified` are fields of the train that its
+    identity covers here and not elsewhere. `stages` are the worlds of the train's stages by
     name; each of them is the train again, with `stage` on top.
     """
 
@@ -65,6 +66,7 @@ class World:
     train: Decl | None
     late: tuple[Late, ...] = ()
     trail: tuple[Decl | None, ...] = ()
+    identified: tuple[str, ...] = ()
     edits: list[Crossing] = field(factory=list)
     cells: dict[Decl, Cell] = field(factory=dict)
     memo: Memo = field(factory=Memo)
@@ -112,7 +114,7 @@ class World:
         scope = scope or Scope((root,), root.root.module)
         scope = evolve(scope, cells=(root, *(c for c in scope.cells if c is not root)))
         if isinstance(statement, AxisStatement):
-            statement = statement.rebound(root)
+            statement = statement.rebound(root, scope.variables)
             Writer(self).assign(root, statement.path, statement.expr, scope, origin, False, statement)
         else:
             Writer(self).apply(root, statement, scope, origin)
@@ -315,6 +317,7 @@ class World:
             origin = None if values["init"] is None else values["init"].run
             return {
                 "origin": origin,
+                "counted": tuple(self._counted(cell, name, values[name]) for name in self.identified),
                 "watched": self._watched(values["stop"].when, values["every"]),
                 "staged_data": tuple(stage.data for stage in values["stages"]),
                 "staged_models": tuple(stage.model for stage in values["stages"]),
@@ -322,6 +325,12 @@ class World:
         if cell.kind == "data" and "parts" in values:
             return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
         return {}
+
+    def _counted(self, cell: Cell, name: str, value: Any) -> str:
+        """Return what a field says whose value does not count elsewhere; of a block, what the block says."""
+        if fields(cell.cls)[name].metadata["ref"] and value is not None:
+            value = self.spec(self.instance(self.evaluator.value(cell, name).decl))
+        return canonical_json({name: wording(value)})
 
     def _watched(self, when: Expr | None, every: Any) -> tuple[str, ...]:
         """Return what the evaluations in a stopping condition are, but for the run, and how often they are made."""

@@ -10,7 +10,7 @@ from attrs.validators import ge
 from lmc.compiler.manual.describe import FieldDoc, describe_field, describe_kind, describe_variant, kinds
 from lmc.compiler.manual.written import KINDS as SAID
 from lmc.compiler.pipeline import compile_spec
-from lmc.compiler.resolve.grids import RANGE_KEYS
+from lmc.compiler.resolve.draft import STATEMENTS
 from lmc.compiler.resolve.stages import MAY_SET
 from lmc.compiler.syntax.parse import KINDS
 from lmc.spec.model import Attention, Transformer
@@ -112,7 +112,7 @@ def test_hidden_fields_are_not_told() -> None:
 
 def test_statements_of_grids_and_stages_are_told() -> None:
     grid = {field.name for field in describe_kind("grid").variants[0].fields}
-    assert set(RANGE_KEYS) - {"identity"} <= grid
+    assert grid == set(STATEMENTS)
     stage = {field.name.split(".")[0] for field in describe_kind("stage").variants[0].fields}
     assert stage == set(MAY_SET)
 

@@ -55,7 +55,7 @@ def test_values(list_: str, want: list[Any], tmp_path: Path) -> None:
         ("range(10000000)", "LM0306"),
         ("[sqrt(-1)]", "LM0306"),
         ("nothing(3)", "LM0306"),
-        ("uniform(0, 1)", "LM0212"),
+        ("uniform(0, 1)", "LM0209"),
         ('[1 + "a"]', "LM0307"),
         ("[1 if 3 else 4]", "LM0301"),
         ("[5 ** 0.5 ** -9999999]", "LM0307"),
