@@ -13,6 +13,7 @@ from . import (
     explain,
     export,
     generate,
+    new,
     profile,
     run,
     schema,
@@ -22,6 +23,7 @@ from . import (
 from . import compile as compile_
 
 COMMANDS: tuple[ModuleType, ...] = (
+    new,
     check,
     compile_,
     run,
