@@ -12,6 +12,7 @@ from . import (
     docs,
     explain,
     export,
+    fmt,
     generate,
     new,
     profile,
@@ -25,6 +26,7 @@ from . import compile as compile_
 COMMANDS: tuple[ModuleType, ...] = (
     new,
     check,
+    fmt,
     compile_,
     run,
     generate,

@@ -129,6 +129,8 @@ def _block(draft: Draft, block: tree.Block, module: Module, origin: str) -> None
             if isinstance(item, tree.Assign):
                 _draw(draft, item.path, item.value, module)
     else:
+        if block.base is not None:
+            draft.collapse(block.kind.text, block, origin)
         draft.late.append(((block,), module, origin))
 
 

@@ -54,7 +54,9 @@ class Writer:
     def apply(self, cell: Cell, items: tuple[tree.Item, ...], scope: Scope, origin: str) -> None:
         """Apply the statements of a body to a cell; later statements and calls are stronger."""
         for item in items:
-            if isinstance(item, tree.Assign):
+            if isinstance(item, tree.Assign) and (block := item.as_block) is not None:
+                self.block(cell, block, scope, origin)
+            elif isinstance(item, tree.Assign):
                 self.assign(cell, item.path, item.value, scope, origin, item.op == "+=", item)
             elif isinstance(item, tree.Block):
                 self.block(cell, item, scope, origin)

@@ -22,7 +22,7 @@ from .tree import Comment
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSING = {"RPAR": ")", "RSQB": "]", "RBRACE": "}"}
-COMMENT = re.compile(r"#[^\r\n]*")
+COMMENT = re.compile(r"#[^\n]*")
 
 
 class _Terminals:
@@ -67,7 +67,8 @@ def _comments(source: Source, raw: list[Token]) -> list[Comment]:
             at = token.end_pos or 0
     for start, end in [*gaps, (at, len(source.text))]:
         for match in COMMENT.finditer(source.text, start, end):
-            found.append(Comment(match.group(), Span(source, match.start(), match.end())))
+            text = match.group().rstrip()
+            found.append(Comment(text, Span(source, match.start(), match.start() + len(text))))
     return found
 
 

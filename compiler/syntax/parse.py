@@ -6,6 +6,7 @@ Recovery: an error drops the statement that it is in and goes on after it, at th
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from .build import Builder
 from .lexer import Lexed, grammar, lex
 
 LARGEST = 512 * 1024
+LONGEST_CHARACTER = 4
 DEEPEST = 100
 MOST_MISTAKES = 100
 KINDS = frozenset(
@@ -49,12 +51,29 @@ KEYWORDS = {
 
 def read_source(path: Path, shown: str, diagnostics: Diagnostics) -> Source | None:
     """Return the text of a file, or None after recording why it cannot be read."""
+    data = read_bytes(path, shown, diagnostics)
+    return None if data is None else decode_source(data, shown, diagnostics)
+
+
+def read_bytes(path: Path, shown: str, diagnostics: Diagnostics) -> bytes | None:
+    """Return the bytes of a file, or None after recording why it cannot be read; a pipe would be waited for."""
+    span = Span(Source(shown, ""), 0, 0)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        span = Span(Source(shown, ""), 0, 0)
-        diagnostics.error("LM0701", span, f"`{shown}` cannot be read: {error.strerror}")
-        return None
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            diagnostics.error("LM0701", span, f"`{shown}` is not a file", help="name a file on disk")
+        elif status.st_size > LARGEST * LONGEST_CHARACTER:
+            _too_large(span, diagnostics)
+        else:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        diagnostics.error("LM0701", span, f"`{shown}` cannot be read: {reason}")
+    return None
+
+
+def decode_source(data: bytes, shown: str, diagnostics: Diagnostics) -> Source | None:
+    """Return bytes as text without byte order mark and with LF at line ends, or None if they are not UTF-8."""
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -67,14 +86,21 @@ def read_source(path: Path, shown: str, diagnostics: Diagnostics) -> Source | No
 
 def parse(source: Source, diagnostics: Diagnostics, kinds: Collection[str] = KINDS) -> tree.File:
     """Return the tree of a source; every syntax error is recorded, each once."""
+    return parse_with_tokens(source, diagnostics, kinds)[0]
+
+
+def parse_with_tokens(
+    source: Source, diagnostics: Diagnostics, kinds: Collection[str] = KINDS
+) -> tuple[tree.File, list[Token]]:
+    """Return the tree of a source and the tokens that it was built from, `_SEP` between statements."""
     whole = Span(source, 0, len(source.text))
     if not _readable(source, diagnostics):
-        return tree.File((tree.Bad(whole),), (), whole)
+        return tree.File((tree.Bad(whole),), (), whole), []
     lexed = lex(source, kinds, diagnostics)
     parsed, bad = _Driver(source, diagnostics).run(lexed, "start")
     builder = Builder(source, diagnostics, bad)
     items = builder.items(parsed.children if parsed else [], whole)
-    return tree.File(items, tuple(lexed.comments), whole)
+    return tree.File(items, tuple(lexed.comments), whole), lexed.tokens
 
 
 def parse_expression(source: Source, diagnostics: Diagnostics) -> tree.Expr:
@@ -97,7 +123,7 @@ def parse_assignment(source: Source, diagnostics: Diagnostics) -> tree.Assign | 
 def _readable(source: Source, diagnostics: Diagnostics) -> bool:
     text = source.text
     if len(text) > LARGEST:
-        diagnostics.error("LM0105", Span(source, 0, 0), f"the file is larger than {LARGEST // 1024} KiB")
+        _too_large(Span(source, 0, 0), diagnostics)
         return False
     if (at := text.find("\0")) >= 0:
         diagnostics.error("LM0106", Span(source, at, at + 1), "the file holds a NUL character", help="remove it")
@@ -109,6 +135,10 @@ def _readable(source: Source, diagnostics: Diagnostics) -> bool:
             diagnostics.error("LM0105", Span(source, at, at + 1), f"brackets are nested deeper than {DEEPEST}")
             return False
     return True
+
+
+def _too_large(span: Span, diagnostics: Diagnostics) -> None:
+    diagnostics.error("LM0105", span, f"the file is larger than {LARGEST // 1024} KiB")
 
 
 class Start(NamedTuple):

@@ -211,6 +211,13 @@ class Assign:
         """The path as `a.b.c`."""
         return ".".join(name.text for name in self.path)
 
+    @property
+    def as_block(self) -> Block | None:
+        """The block form `name : base { ... }` of `name = base { ... }`, None for other assignments."""
+        if len(self.path) > 1 or self.op != "=" or not isinstance(self.value, Inline):
+            return None
+        return Block(self.path[0], None, self.value.base, self.value.items, self.span)
+
 
 @frozen
 class Block:

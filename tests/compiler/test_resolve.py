@@ -1,6 +1,7 @@
 """Meaning: worlds, inheritance, precedence, grids, identity, origins."""
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,32 @@ def test_expressions_are_bound_late_and_edits_stay_in_their_world(compile_: Comp
     assert (model.width, model.mlp.hidden, data.seq_len) == (128, 512, 16)
     _, model, data = run_of(plan, "base")
     assert (model.width, model.mlp.hidden, data.seq_len) == (64, 256, 64)
+
+
+@pytest.mark.parametrize("overlay", ["", "overlay small_rate : sweep { optim = adamw { lr = 1e-4 } }\n"])
+def test_an_inline_block_as_a_value_is_its_block_form(overlay: str, compile_: Compile) -> None:
+    axes = "over { optim = [adamw { lr = 1e-3 }, sgd { lr = 0.1 }], steps = [10, 20] }"
+    text = (
+        BASE
+        + f"""
+train first : base {{
+  schedule = cosine {{ warmup = 5, floor = 1e-4 }}
+  model {{ mixer = attention {{ kv_heads = 1 }} }}
+}}
+train second : first {{ schedule = constant {{}}, data = book {{ seq_len = 32 }} }}
+grid sweep {{ base = second, {axes} }}
+{overlay}"""
+    )
+    written = re.sub(r"\b(schedule|mixer|data|optim) = (\w+ \{)", r"\1 : \2", text)
+    assert written != text
+    applied = ("small_rate",) if overlay else ()
+    one, two = (compile_(version, applied) for version in (text, written))
+    assert [d.code for d in one.diagnostics.items] == [d.code for d in two.diagnostics.items]
+    plans = plan_of(one), plan_of(two)
+    assert plans[0].nodes.keys() == plans[1].nodes.keys()
+    assert plans[0].points == plans[1].points
+    assert len({p.run for p in plans[0].points if p.grid == "sweep"}) == (2 if overlay else 4)
+    assert run_of(plans[0], "second")[0].schedule.warmup == 5
 
 
 def test_a_block_is_one_node_of_its_world(compile_: Compile) -> None:
