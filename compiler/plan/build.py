@@ -14,14 +14,14 @@ from ...spec.rules import violations
 from ...spec.schema import fields
 from ...spec.span import Span
 from ...spec.violation import Violation
-from ..resolve.axes import described
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
 from ..resolve.problems import Problem, Unknown, problem
-from ..resolve.values import DeclRef, PartRef
+from ..resolve.values import DeclRef, PartRef, shown
 from ..resolve.world import Program, World
 from ..syntax import tree
+from .failures import Failures
 from .marks import check_marks
 from .plots import is_column, plan_plot, plot_names
 from .protocols import automaton_node, check_unspoken
@@ -75,8 +75,7 @@ class PlanBuilder:
         try:
             action()
         except Problem as error:
-            if error.diagnostic is not None:
-                self.diagnostics.add(error.diagnostic)
+            error.report(self.diagnostics)
 
     def _train(self, decl: Decl, *, default: bool) -> None:
         """Plan a train on its own; one that others start from must only make sense with them."""
@@ -86,8 +85,8 @@ class PlanBuilder:
             world = World(program, decl)
             point = builder._point(world, decl, decl.name, {}, {})
         except Problem as error:
-            if default and error.diagnostic is not None:
-                self.diagnostics.add(error.diagnostic)
+            if default:
+                error.report(self.diagnostics)
             return
         if not default and program.diagnostics.failed:
             return
@@ -98,7 +97,7 @@ class PlanBuilder:
 
     def _grid(self, decl: Decl, grid: Grid) -> None:
         self.grids[decl.name] = grid
-        failures: dict[tuple[str, Span | None], tuple[Diagnostic, int, str]] = {}
+        failures = Failures()
         points: list[Point] = []
         names: dict[str, int] = {}
         for world, values in grid.points():
@@ -110,16 +109,11 @@ class PlanBuilder:
                 points.append(point)
                 names[point.name] = names.get(point.name, 0) + 1
             except Problem as error:
-                found = error.diagnostic
-                if found is None:
-                    failures.setdefault(("", None), (Diagnostic("", "", None), 0, ""))
-                    continue
-                first, count, where = failures.get((found.code, found.span), (found, 0, described(axes)))
-                failures[found.code, found.span] = (first, count + 1, where)
-        for (code, _), (first, count, where) in failures.items():
-            if code:
-                self._report_failures(decl, grid, first, count, where)
-        if not points and not failures:
+                failures.add(error, axes)
+        for found in failures.diagnostics(grid):
+            if found not in self.diagnostics.items:
+                self.diagnostics.items.append(found)
+        if not points and not failures.failed:
             self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None and "name" in grid.draft.fields and len({p.run for p in points if p.name == twice}) > 1:
@@ -130,25 +124,6 @@ class PlanBuilder:
         self.points += points
         self.worlds[decl.name] = list(grid.worlds.values())
         self._run_targets(decl.name, "grid", points, True)
-
-    def _report_failures(self, decl: Decl, grid: Grid, first: Diagnostic, count: int, where: str) -> None:
-        if (count == grid.total and grid.total == 1) or not grid.axes:
-            self.diagnostics.add(first)
-            return
-        message = f"{count:,} of {grid.total:,} points of grid `{decl.name}` fail {first.code}: {first.message}"
-        labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
-        span = self._axis_at_fault(grid, first) or decl.name_span
-        help = first.help
-        if first.code.startswith("LM04"):
-            help = f"{help}; or drop these points with `where`" if help else "drop these points with `where`"
-        found = Diagnostic("LM0507", message, span, f"first: {where}", labels, help)
-        if found not in self.diagnostics.items:
-            self.diagnostics.items.append(found)
-
-    @staticmethod
-    def _axis_at_fault(grid: Grid, first: Diagnostic) -> Span | None:
-        spans = [first.span, *(label.span for label in first.labels)]
-        return next((axis.place.span for axis in grid.axes if axis.place.span in spans), None)
 
     def _kept(self, grid: Grid, world: World) -> bool:
         if "where" not in grid.draft.fields:
@@ -163,7 +138,7 @@ class PlanBuilder:
 
     def _name(self, grid: Grid, world: World, values: tuple[AxisValue, ...]) -> str:
         if "name" not in grid.draft.fields:
-            parts = [f"{axis.path.split('.')[-1]}{plain(v.value)}" for axis, v in zip(grid.axes, values, strict=True)]
+            parts = [f"{axis.path.split('.')[-1]}{_named(v)}" for axis, v in zip(grid.axes, values, strict=True)]
             return "-".join([grid.draft.decl.name, *parts])
         written = grid.draft.fields["name"]
         expr, module = written.expr, written.module
@@ -204,8 +179,7 @@ class PlanBuilder:
         try:
             found: Decl | None = self.null.memo.once(("run", decl), resolve)
         except Problem as error:
-            if error.diagnostic is not None:
-                self.diagnostics.add(error.diagnostic)
+            error.report(self.diagnostics)
             return None
         return found
 
@@ -258,7 +232,7 @@ class PlanBuilder:
     def _register(self, world: World, cell: Cell) -> str:
         spec = world.spec(cell)
         named = (inner for blocks in cell.named.values() for inner in blocks.values())
-        for owner in (cell, *named, *filter(None, cell.slots.values())):
+        for owner in (cell, *named, *cell.written_slots()):
             self._register_read(world, owner)
         for fork in world.border(cell.root).stages.values() if cell.kind == "train" else ():
             self._register_read(fork, root_of(fork))
@@ -299,7 +273,7 @@ class PlanBuilder:
             cell = world.instance(value.decl)
         *slots, name = rest.split(".")
         for slot in slots:
-            cell = cell.slots.get(slot) or cell.block_named(slot) or cell
+            cell = (cell.slot(slot) if slot in cell.slots else None) or cell.block_named(slot) or cell
         settings = cell.fields.get(name)
         return settings[-1].expr.span if settings else cell.span
 
@@ -361,6 +335,12 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     other.compiled = builder.compiled
     other.null = builder.null
     return other
+
+
+def _named(value: AxisValue) -> str:
+    """Return a value of an axis as the name of a run has it."""
+    found = plain(value.value)
+    return shown(found) if isinstance(found, bool) or found is None else str(found)
 
 
 @cache

@@ -26,7 +26,7 @@ def check_watched(builder: PlanBuilder, root: Cell, spec: Train, evals: Mapping[
         ((spec.keep.best,) if spec.keep.best else (), ("keep", "best")),
     ):
         for name in names:
-            slot = root.slots[path[0]]
+            slot = root.slot(path[0])
             assert slot is not None
             _check(builder, slot.fields[path[1]][-1].expr.span, name, evals)
 

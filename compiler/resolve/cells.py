@@ -6,6 +6,7 @@ data.count = 8   (in a train)       ->  world.edits += the same statement for th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -113,12 +114,24 @@ class Late:
     origin: str
 
 
+@frozen(eq=False)
+class Choice:
+    """A slot whose block an expression chooses: `learned {} if batch > 8 else nope {}`.
+
+    `cells` are the blocks that it may be, by the id of their trees; `pick` computes the expression.
+    """
+
+    cells: dict[int, Cell]
+    pick: Callable[[], Cell | None]
+
+
 @define(eq=False)
 class Cell:
     """A block, or a nested block, of one variant.
 
     Attributes:
         root: the declaration that the cell, or the one it is nested in, was made from.
+        slots: fields that hold a block; read them by `slot`, write into them by `alternatives`.
         maps: fields with free keys. named: repeated blocks by field and name. none: slots that were set to `none`.
         late: of a stage, its statements, which are the train's in a world of their own.
     """
@@ -129,7 +142,7 @@ class Cell:
     root: Decl
     parent: Cell | None = field(default=None, repr=False)
     fields: dict[str, list[Setting]] = Factory(dict)
-    slots: dict[str, Cell | None] = Factory(dict)
+    slots: dict[str, Cell | Choice | None] = Factory(dict)
     maps: dict[str, dict[str, Setting]] = Factory(dict)
     named: dict[str, dict[str, Cell]] = Factory(dict)
     asserts: list[tuple[tree.Assert, Scope]] = Factory(list)
@@ -160,7 +173,20 @@ class Cell:
             if absent and takes_value(self.cls, name):
                 return None
             self.slots[name] = None if absent else Cell(only, name, self.span, self.root, self)
-        return self.slots[name]
+        held = self.slots[name]
+        return held.pick() if isinstance(held, Choice) else held
+
+    def alternatives(self, name: str) -> list[Cell]:
+        """Return every cell that a slot may hold: more than one where an expression chooses."""
+        held = self.slots.get(name)
+        if isinstance(held, Choice):
+            return list(held.cells.values())
+        inner = self.slot(name)
+        return [] if inner is None else [inner]
+
+    def written_slots(self) -> list[Cell]:
+        """Return the cells of the slots that something was said about."""
+        return [inner for name in self.slots if (inner := self.slot(name)) is not None]
 
     def block_named(self, name: str) -> Cell | None:
         """Return the repeated block of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ...spec.schema import fields, hints, members
 from ...spec.span import Source, Span
 from ..syntax import tree
 from ..syntax.parse import parse_expression
-from .cells import AxisRead, Cell, Constant, Scope, Setting, spelled
+from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope, Setting, spelled
 from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
@@ -39,19 +40,25 @@ class Evaluator(Expressions):
         return self.memo.once((cell, name), lambda: self._value(cell, name))
 
     def _value(self, cell: Cell, name: str) -> Any:
+        at = cell.fields.get(name, [])
+        span = at[-1].expr.span if at else cell.span
+        return self._guarded(cell, name, span, lambda: self._settled(cell, name, at))
+
+    def _guarded(self, cell: Cell, name: str, span: Span, compute: Callable[[], Any]) -> Any:
+        """Return compute(). Raises Problem (LM0305) if that needs this very field."""
         if (cell, name) in self.active:
-            at = cell.fields.get(name)
-            raise problem(
-                "LM0305",
-                at[-1].expr.span if at else cell.span,
-                f"`{spelled(name)}` is defined by itself",
-                help="its value needs its own value; break the circle",
-            )
+            message, help = f"`{spelled(name)}` is defined by itself", "its value needs its own value; break the circle"
+            raise problem("LM0305", span, message, help=help)
         self.active.append((cell, name))
         try:
-            return self._settled(cell, name, cell.fields.get(name, []))
+            return compute()
         finally:
             self.active.pop()
+
+    def chosen(self, cell: Cell, name: str, expr: AnyExpr, scope: Scope, cells: dict[int, Cell]) -> Cell | None:
+        """Return which of `cells`, by the id of their trees, an expression chooses. Raises Problem."""
+        value = self._guarded(cell, name, expr.span, lambda: self.expr(expr, scope, (cell, name)))
+        return cells[id(value.inline)] if isinstance(value, BlockValue) else None
 
     def _settled(self, cell: Cell, name: str, settings: list[Setting]) -> Any:
         attribute = fields(cell.cls)[name]

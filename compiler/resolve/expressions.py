@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve
 
+from ...spec.diagnostic import Diagnostic
 from ...spec.units import Pattern
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope
 from .declare import Decl
 from .functions import FUNCTIONS, Misuse, arithmetic
-from .problems import POISON, problem
+from .problems import POISON, Early, problem
 from .references import References
 from .values import DeclRef, PathValue, Quantity, kind_name, number, shown
+
+WIDEST = 200
+"""Most characters that a format may ask for."""
+WHOLE = ("d", "x", "X", "o", "b")
+"""Formats of whole numbers."""
 
 
 @define(eq=False)
@@ -37,9 +44,7 @@ class Expressions(References):
     def _axisread(self, expr: AxisRead, scope: Scope, defining: Any) -> Any:
         if not self.memo.point:
             message = "this is another value at every point of the grid, and is needed before there are points"
-            raise problem(
-                "LM0307", expr.span, message, help="set the fields of the blocks that it may be, not through it"
-            )
+            raise Early(Diagnostic("LM0307", message, expr.span))
         return self.memo.axis(expr.axis).value
 
     def _number(self, expr: tree.Number, scope: Scope, defining: Any) -> Any:
@@ -56,12 +61,17 @@ class Expressions(References):
 
     @staticmethod
     def _format(value: Any, part: tree.Interpolation) -> str:
-        if isinstance(value, bool) or value is None:
-            value = shown(value)
+        if any(int(digits) > WIDEST for digits in re.findall(r"[0-9]+", part.format)):
+            raise problem(
+                "LM0307", part.span, f"a value takes at most {WIDEST} characters", help="write a smaller width"
+            )
+        plain = value
+        if isinstance(value, Decimal):
+            plain = int(value) if part.format[-1:] in WHOLE and value == value.to_integral_value() else float(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float | str):
+            plain = shown(value)
         try:
-            if isinstance(value, Decimal):
-                value = float(value)
-            return format(value, part.format)
+            return format(plain, part.format)
         except (ValueError, TypeError) as error:
             raise problem("LM0307", part.span, f"`{part.format}` does not format {kind_name(value)}") from error
 
@@ -81,7 +91,10 @@ class Expressions(References):
 
     def _comprehension(self, expr: tree.Comprehension, scope: Scope, defining: Any) -> list[Any]:
         found = []
-        for item in self.expr(expr.iterable, scope, defining):
+        listed = self.expr(expr.iterable, scope, defining)
+        if not isinstance(listed, list):
+            raise problem("LM0301", expr.iterable.span, f"a comprehension goes over a List, got {kind_name(listed)}")
+        for item in listed:
             inner = evolve(scope, variables=((expr.name.text, item), *scope.variables))
             if expr.condition is None or self._truth(expr.condition, inner, defining):
                 found.append(self.expr(expr.body, inner, defining))

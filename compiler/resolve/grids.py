@@ -65,8 +65,7 @@ def read_grid(decl: Decl, program: Program) -> Grid | None:
         total = count(axes, draft, plain)
         return Grid(draft, draft.base, axes, _worlds(draft, axes, _identity(draft, plain)), total)
     except Problem as error:
-        if error.diagnostic is not None:
-            program.diagnostics.add(error.diagnostic)
+        error.report(program.diagnostics)
         return None
 
 

@@ -35,7 +35,7 @@ def _check_unwritten(cell: Cell, written: list[Setting]) -> None:
 
 def check_sizes(cell: Cell, name: str, setting: Setting) -> None:
     """Raise Problem (LM0309) if steps of different sizes make a length that is not in steps say no number of them."""
-    scheduled = [size for size in SIZES if cell.slots.get(size) is not None]
+    scheduled = [size for size in SIZES if cell.slot(size) is not None]
     if name == "epochs":
         scheduled = [size for size in scheduled if size == "batch_schedule"]
     if name != "steps" and scheduled:
@@ -47,7 +47,7 @@ def is_unknown(cell: Cell, name: str, epochs: bool) -> bool:
     """Whether only a run knows a length of a train; `epochs` says whether it is written in epochs."""
     if "epochs" not in fields(cell.cls) or name not in ("steps", "tokens"):
         return False
-    return epochs or (name == "tokens" and any(cell.slots.get(size) is not None for size in SIZES))
+    return epochs or (name == "tokens" and any(cell.slot(size) is not None for size in SIZES))
 
 
 def _is_unset(setting: Setting) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
-from .problems import Problem
+from .problems import Early, Problem
 
 
 @define(eq=False)
@@ -16,6 +16,7 @@ class Memo:
 
     `point` holds the present value of every axis. A computation notes the axes that it reads; its result is kept
     under their values. A later computation of the same key with the same values would read the same and so is skipped.
+    What needs an axis before there are points is not kept.
     """
 
     point: list[Any] = field(factory=list)
@@ -47,6 +48,9 @@ class Memo:
         self.reading.append(set(deps))
         try:
             result = compute()
+        except Early:
+            self.reading.pop()
+            raise
         except Problem as error:
             result = error
         read = self.reading.pop()

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from ...spec.diagnostic import Diagnostic, Edit, Label
+from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.span import Span
 
 
 class Problem(Exception):
-    """A value does not exist because of a mistake; `diagnostic` is None where the mistake was reported before."""
+    """A value does not exist because of a mistake; `diagnostic` is None where the mistake was reported before.
 
-    def __init__(self, diagnostic: Diagnostic | None) -> None:
+    `more` are other mistakes of the same block.
+    """
+
+    def __init__(self, diagnostic: Diagnostic | None, more: tuple[Diagnostic, ...] = ()) -> None:
         super().__init__("" if diagnostic is None else diagnostic.message)
         self.diagnostic = diagnostic
+        self.more = more
+
+    def told(self) -> tuple[Diagnostic, ...]:
+        """Return every mistake that is to be told."""
+        return () if self.diagnostic is None else (self.diagnostic, *self.more)
+
+    def report(self, diagnostics: Diagnostics) -> None:
+        """Tell every mistake."""
+        for diagnostic in self.told():
+            diagnostics.add(diagnostic)
 
 
 READ = {
@@ -29,6 +42,10 @@ class Unknown(Problem):
     def __init__(self, diagnostic: Diagnostic, what: str) -> None:
         super().__init__(diagnostic)
         self.what = what
+
+
+class Early(Problem):
+    """What an axis decides was asked for before there are points."""
 
 
 def problem(

@@ -20,12 +20,12 @@ from ...spec.expr import Expr
 from ...spec.identity import canonical_json, identity, wording
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
-from .cells import AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
+from .cells import AnyExpr, AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .lengths import check_length
 from .memo import Memo
-from .problems import POISON, Problem, problem
+from .problems import POISON, Early, Problem, problem
 from .stages import amend, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
@@ -158,8 +158,7 @@ class World:
             try:
                 cell = self._target(edit)
             except Problem as error:
-                if error.diagnostic is not None:
-                    self.diagnostics.add(error.diagnostic)
+                error.report(self.diagnostics)
                 continue
             world = self.others.get(cell.root, self) if cell.kind == "train" and cell is not self.root else self
             writer = Writer(world)
@@ -179,7 +178,11 @@ class World:
         if not settings:
             raise problem("LM0209", span, f"`{edit.field}` refers to nothing that could be changed")
         top = settings[-1]
-        value = self.evaluator.expr(top.expr, top.scope, (edit.owner, edit.field))
+        try:
+            value = self.evaluator.expr(top.expr, top.scope, (edit.owner, edit.field))
+        except Early as error:
+            message = f"`{edit.field}` is another block at every point of the grid, so nothing can be set through it"
+            raise problem("LM0307", span, message, help="set it in the blocks themselves") from error
         if isinstance(value, PartRef):
             part = self.instance(value.decl).block_named(value.name)
             assert part is not None
@@ -187,6 +190,13 @@ class World:
         if not isinstance(value, DeclRef):
             raise problem("LM0310", span, f"`{edit.field}` refers to no block")
         return self.instance(value.decl)
+
+    def chosen(self, cell: Cell, name: str, expr: AnyExpr, scope: Scope, cells: dict[int, Cell]) -> Cell | None:
+        """Return which of `cells` an expression chooses for a slot. Raises Problem."""
+        found: Cell | None = self.memo.once(
+            ("chosen", cell, name), lambda: self.evaluator.chosen(cell, name, expr, scope, cells)
+        )
+        return found
 
     def spec(self, cell: Cell) -> Any:
         """Return the spec of a cell, its references as node ids. Raises Problem."""
@@ -196,16 +206,14 @@ class World:
         if cell.kind == "train" and not cell.poisoned:
             check_length(cell)
         values = {}
-        first: Problem | None = None
+        failed: list[Problem] = []
         for name, read in readers(cell.cls):
             try:
                 values[name] = read(self, cell, name)
             except Problem as error:
-                if error.diagnostic is not None:
-                    self.diagnostics.add(error.diagnostic) if first is not None else None
-                first = first if first is not None and first.diagnostic is not None else error
-        if first is not None:
-            raise first
+                failed.append(error)
+        if failed:
+            raise _together(failed)
         if cell.poisoned:
             raise POISON
         return cell.cls(**values, **self._hidden(cell, values))
@@ -365,6 +373,16 @@ def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
         message = f"{what} takes a List or {shown(words[0])}"
         raise problem("LM0304", setting.expr.span, message, help=help, edits=edits)
     return [value]
+
+
+def _together(failed: list[Problem]) -> Problem:
+    """Return the problems of one block as one, each mistake once; one that has mistakes to tell comes first."""
+    first = next((error for error in failed if error.diagnostic is not None), failed[0])
+    told = dict.fromkeys(diagnostic for error in failed for diagnostic in error.told())
+    more = tuple(diagnostic for diagnostic in told if diagnostic is not first.diagnostic)
+    if not more:
+        return first
+    return Problem(first.diagnostic, more)
 
 
 Reader = Callable[[World, Cell, str], Any]

@@ -16,6 +16,7 @@ from .cells import (
     AxisStatement,
     BlockValue,
     Cell,
+    Choice,
     Constant,
     Crossing,
     Late,
@@ -25,6 +26,7 @@ from .cells import (
     spelled,
     takes_value,
 )
+from .choices import blocks_of
 from .declare import Decl, unknown_variant
 
 
@@ -38,6 +40,9 @@ class Edits(Protocol):
     @property
     def diagnostics(self) -> Diagnostics:
         """Where mistakes go."""
+
+    def chosen(self, cell: Cell, name: str, expr: AnyExpr, scope: Scope, cells: dict[int, Cell]) -> Cell | None:
+        """Return which of `cells` an expression chooses for a slot."""
 
 
 @frozen(eq=False)
@@ -62,6 +67,11 @@ class Writer:
                 self.block(cell, item, scope, origin)
             elif isinstance(item, tree.Assert):
                 cell.asserts.append((item, scope))
+            elif isinstance(item, tree.Let | tree.Import):
+                what = "a constant" if isinstance(item, tree.Let) else "an import"
+                self.diagnostics.error(
+                    "LM0214", item.span, f"{what} stands at top level", help="move it out of the block"
+                )
             elif isinstance(item, tree.Bad):
                 cell.poisoned = True
 
@@ -130,17 +140,19 @@ class Writer:
         statement: tree.Assign | AxisStatement,
     ) -> None:
         if rest:
-            inner = cell.slot(name)
-            if inner is None:
+            for inner in (alternatives := cell.alternatives(name)):
+                self.assign(inner, rest, expr, scope, origin, append, statement)
+            if not alternatives:
                 self.diagnostics.error("LM0209", head.span, f"`{head.text}` has no variant to set fields of")
-                return
-            self.assign(inner, rest, expr, scope, origin, append, statement)
             return
         value = expr.value if isinstance(expr, Constant) else expr
         if isinstance(value, tree.Inline):
             value = BlockValue(value, scope)
+        branches = None if isinstance(value, BlockValue) else blocks_of(value, scope)
         if isinstance(value, BlockValue):
-            self._replace(cell, name, value, origin)
+            cell.slots[name] = self._made(cell, name, value, origin)
+        elif branches:
+            self._choose(cell, name, expr, branches, scope, origin)
         elif isinstance(value, tree.Literal) and value.word == "unset":
             cell.slots.pop(name, None)
             cell.fields.pop(name, None)
@@ -154,16 +166,23 @@ class Writer:
             message = f"`{head.text}` takes a block"
             self.diagnostics.error("LM0214", expr.span, message, help=f"write one of {variants}" if variants else "")
 
-    def _replace(self, cell: Cell, name: str, value: BlockValue, origin: str) -> None:
+    def _choose(
+        self, cell: Cell, name: str, expr: AnyExpr, branches: list[BlockValue], scope: Scope, origin: str
+    ) -> None:
+        made = {id(block.inline): self._made(cell, name, block, origin) for block in branches}
+        cells = {key: inner for key, inner in made.items() if inner is not None}
+        cell.slots[name] = Choice(cells, lambda: self.edits.chosen(cell, name, expr, scope, cells))
+
+    def _made(self, cell: Cell, name: str, value: BlockValue, origin: str) -> Cell | None:
         variant = value.inline.base.dotted or ""
         cls = slot(cell.cls, name).get(variant)
         if cls is None:
             unknown_variant(self._slot_kind(cell, name), variant, value.inline.base.span, self.diagnostics)
             cell.poisoned = True
-            return
+            return None
         inner = Cell(cls, name, value.inline.span, cell.root, cell)
-        cell.slots[name] = inner
         self.apply(inner, value.inline.items, value.scope.inside(inner), origin)
+        return inner
 
     @staticmethod
     def _slot_kind(cell: Cell, name: str) -> str:
@@ -201,15 +220,15 @@ class Writer:
         cell.fields.setdefault(name, []).append(Setting(Constant(decl, block.span), scope, block.kind.span, origin))
 
     def _slot_block(self, cell: Cell, name: str, block: tree.Block, scope: Scope, origin: str) -> None:
-        before = cell.slot(name)
+        before = cell.alternatives(name)
         if block.base is None:
-            if before is None:
+            if not before:
                 variants = ", ".join(v for v in slot(cell.cls, name) if v)
                 message = f"`{name}` says not which variant it is"
                 self.diagnostics.error("LM0202", block.kind.span, message, help=f"write {name} : {variants}")
                 cell.poisoned = True
                 return
-            inner = before
+            written = before
         else:
             variant = block.base.dotted or ""
             cls = slot(cell.cls, name).get(variant)
@@ -218,10 +237,12 @@ class Writer:
                 cell.poisoned = True
                 return
             inner = Cell(cls, name, block.span, cell.root, cell)
-            if before is not None:
-                self._keep_shared(before, inner, block.base.span)
+            if before:
+                self._keep_shared(before[0], inner, block.base.span)
             cell.slots[name] = inner
-        self.apply(inner, block.items, scope.inside(inner), origin)
+            written = [inner]
+        for inner in written:
+            self.apply(inner, block.items, scope.inside(inner), origin)
 
     def _keep_shared(self, before: Cell, after: Cell, span: Span) -> None:
         """Carry over the fields that both variants have; a hint lists the rest."""

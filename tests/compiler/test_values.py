@@ -61,10 +61,39 @@ def test_values(list_: str, want: list[Any], tmp_path: Path) -> None:
         ("[5 ** 0.5 ** -9999999]", "LM0307"),
         ("[3parsecs]", "LM0302"),
         ("7", "LM0301"),
+        ("[x for x in 5]", "LM0301"),
+        ('[x for x in "abc"]', "LM0301"),
+        ("[x for x in [1] if x]", "LM0301"),
+        ('[len(f"{seed:>201}")]', "LM0307"),
+        ('[len(f"{seed:.201f}")]', "LM0307"),
+        ('[len(f"{seed:q}")]', "LM0307"),
     ],
 )
 def test_mistakes_in_values(list_: str, code: str, tmp_path: Path) -> None:
     assert axis(list_, tmp_path) == [code]
+
+
+@pytest.mark.parametrize(
+    ("part", "want"),
+    [
+        ("{optim.lr:.1e}", "1.0e-03"),
+        ("{batch:04d}", "0008"),
+        ("{steps / 2:d}", "50"),
+        ("{batch / 3:.2f}", "2.67"),
+        ("{model.mixer.kind:>12}", "   attention"),
+        ("{model}", "small"),
+        ("{optim.betas}", "[0.9, 0.95]"),
+        ("{mesh}{model.tied}", "nonefalse"),
+        ("{{batch}}", "{batch}"),
+    ],
+)
+def test_formats_in_strings(part: str, want: str, tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    grid = f'grid named {{ base = base, over {{ optim.lr = [1e-3] }}, name = f"{part}" }}\n'
+    path.write_text(BASE.format(list_="[1]") + grid, encoding="utf-8")
+    compiled = compile_spec(path)
+    assert compiled.plan is not None, compiled.diagnostics.items
+    assert [p.name for p in compiled.plan.points if p.grid == "named"] == [want]
 
 
 def test_arithmetic_keeps_34_digits() -> None:

@@ -1,0 +1,66 @@
+"""Mistakes of a grid's points: each told once, with how many points make it and the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import Factory, define
+
+from ...spec.diagnostic import Diagnostic, Label
+from ...spec.span import Span
+from ..resolve.axes import described
+from ..resolve.grids import Grid
+from ..resolve.problems import Problem
+
+
+@define
+class Failure:
+    """One mistake: as the first point makes it, what that is, and how many points make it."""
+
+    first: Diagnostic
+    where: str
+    count: int = 0
+
+
+@define
+class Failures:
+    """The mistakes of one grid; `failed` says whether any point failed, told or not."""
+
+    failed: bool = False
+    found: dict[tuple[str, Span | None], Failure] = Factory(dict)
+
+    def add(self, problem: Problem, axes: Mapping[str, Any]) -> None:
+        """Count what is wrong at a point."""
+        self.failed = True
+        for told in problem.told():
+            key = (told.code, told.span)
+            failure = self.found.get(key)
+            if failure is None:
+                failure = self.found[key] = Failure(told, described(axes))
+            failure.count += 1
+
+    def diagnostics(self, grid: Grid) -> Iterator[Diagnostic]:
+        """Yield what is to be told; the mistake itself where the grid has one point."""
+        for failure in self.found.values():
+            alone = grid.total == 1 or not grid.axes
+            yield failure.first if alone else _grouped(grid, failure)
+
+
+def _grouped(grid: Grid, failure: Failure) -> Diagnostic:
+    first, decl = failure.first, grid.draft.decl
+    points = f"{failure.count:,} of {grid.total:,} points of grid `{decl.name}`"
+    labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
+    help = first.help
+    if first.code.startswith("LM04"):
+        help = f"{help}; or drop these points with `where`" if help else "drop these points with `where`"
+    message = f"{points} fail {first.code}: {first.message}"
+    return Diagnostic(
+        "LM0507", message, _at_fault(grid, first) or decl.name_span, f"first: {failure.where}", labels, help
+    )
+
+
+def _at_fault(grid: Grid, first: Diagnostic) -> Span | None:
+    """Return the place of the first axis that takes part."""
+    spans = [first.span, *(label.span for label in first.labels)]
+    return next((axis.place.span for axis in grid.axes if axis.place.span in spans), None)
