@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
+from .compile_rules import compile_violations
 from .data import Dialogues, Mixture, Text
 from .evaluation import LossEval
 from .init import InitMuP
@@ -242,7 +243,7 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             help = "tp must divide heads and kv_heads"
             yield Violation("LM0402", message, ("mesh:tp", "model:mixer.heads", "model:mixer.kv_heads"), help)
     if spec.compile:
-        yield from _compiled(spec, model)
+        yield from compile_violations(spec, model)
     if spec.micro_batch is not None and spec.micro_batch > spec.batch:
         message = f"micro_batch {spec.micro_batch} is larger than batch {spec.batch}"
         yield Violation("LM0303", message, ("micro_batch", "batch"), "lower micro_batch")
@@ -260,17 +261,6 @@ def _stages(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             yield from rate_violations(evolve(spec, optim=evolve(spec.optim, lr=stage.lr)))
         sized = evolve(spec, batch=stage.batch, data=stage.data)
         yield from (violation.within(stage.name) for violation in size_violations(sized, lookup))
-
-
-def _compiled(spec: Train, model: Transformer) -> Iterator[Violation]:
-    if spec.remat.blocks:
-        message = "a step that computes activations again cannot be compiled"
-        yield Violation("LM0309", message, ("compile", "remat.blocks"), "drop `compile` or `remat`")
-    elif spec.stages:
-        yield Violation("LM0309", "a training in stages cannot be compiled yet", ("compile",), "drop `compile`")
-    elif not isinstance(model.mixer, Attention):
-        message = "only models whose mixer is attention can be compiled: a recurrence would be unrolled"
-        yield Violation("LM0309", message, ("compile", "model:mixer"), "drop `compile`")
 
 
 def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violation]:

@@ -185,9 +185,9 @@ class Train:
     micro_batch: int | None = option(
         "Examples per forward pass; none: chosen by length.", default=None, identity=False, validator=optional(ge(1))
     )
-    compile: bool = option(
-        "Whether forward pass and loss are compiled by torch.compile; takes up to a minute at the first start.",
-        default=False,
+    compile: bool | None = option(
+        "Whether forward pass and loss are compiled by torch.compile; none: where that was measured to pay.",
+        default=None,
         identity=False,
     )
     seed: int = option("Seed of initialisation and of order.", default=0)

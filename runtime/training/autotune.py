@@ -1,9 +1,12 @@
-"""The micro-batch that is fastest here: measured once per machine and shape, kept in the user's cache folder."""
+"""What is fastest here, the micro-batch and whether to compile: measured once per machine and shape.
+
+Measurements are kept in the user's cache folder.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +18,9 @@ from ...spec.records import Execution
 from ..data.batch import Batch
 from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
+from .compiled import compiled_loss
 from .job import TrainJob
-from .loss import batch_loss
+from .loss import Arithmetic
 from .machine import describe, now, remembered
 from .memory import forget_peak, peak_memory
 from .precision import computing, dtypes
@@ -27,6 +31,10 @@ SECONDS = 2.0
 """Time of all measurements together."""
 WORTH = 30.0
 """Seconds of a run below which nothing is measured."""
+COMPILING = 60.0
+"""Seconds that compiling takes at most, which a run must save."""
+WORTH_COMPILING = 10 * COMPILING
+"""Seconds of a run below which compiling is not tried."""
 FEWEST_STEPS = 100
 """Steps of a run below which not even one is timed."""
 GAIN = 1.05
@@ -58,7 +66,7 @@ def tuned(job: TrainJob, model: TransformerModel) -> int:
     if job.spec.num_steps() < FEWEST_STEPS:
         return 0
     by_length = step_batches(job.dataset, job.spec, 0, None)
-    found = Choice(**remembered(_key(job, by_length), lambda: _measure(job, model, by_length)))
+    found = Choice(**remembered(_key(job, by_length, "micro-batch"), lambda: _measure(job, model, by_length)))
     if found.micro_batch == 0 or found.seconds * job.spec.num_steps() < WORTH:
         return 0
     percent = 100 * (found.gain - 1)
@@ -75,14 +83,49 @@ def tuned_stages(job: TrainJob, model: TransformerModel, here: Execution) -> Exe
     return evolve(here, micro_batch=sizes[0], staged=tuple(sizes) if job.spec.stages else ())
 
 
-def _key(job: TrainJob, batches: Sequence[Batch]) -> str:
+def is_long(job: TrainJob, model: TransformerModel, micro_batch: int) -> bool:
+    """Return whether a training that starts here takes so long that compiling may pay."""
+    steps = job.spec.num_steps()
+    return steps >= FEWEST_STEPS and _seconds(job, model, micro_batch) * steps >= WORTH_COMPILING
+
+
+def compiling_pays(job: TrainJob, model: TransformerModel, micro_batch: int, by: Callable[[], Arithmetic]) -> bool:
+    """Return whether a training that starts here saves more than it spends if its arithmetic is compiled.
+
+    `by` compiles it, where that was not measured before, and may raise what a compiler raises.
+    """
+    batches = step_batches(job.dataset, job.spec, 0, micro_batch or None)
+
+    def gain() -> float:
+        compiled = by()
+        return _rate(job, model, batches, SECONDS / 4, compiled) / _rate(job, model, batches, SECONDS / 4)
+
+    found = float(remembered(_key(job, batches, f"gain of compiling {micro_batch}"), gain))
+    saved = _seconds(job, model, micro_batch) * job.spec.num_steps() * (1 - 1 / found)
+    if saved > COMPILING:
+        job.warn(f"compiled: {100 * (found - 1):.0f} % faster on this machine than not compiled")
+    return saved > COMPILING
+
+
+def _seconds(job: TrainJob, model: TransformerModel, micro_batch: int) -> float:
+    """Return the seconds of a step that is not compiled."""
+    batches = step_batches(job.dataset, job.spec, 0, micro_batch or None)
+
+    def seconds() -> float:
+        _rate(job, model, batches[-1:], 0.0)
+        return sum(int(batch.layout.lengths.sum()) for batch in batches) / _rate(job, model, batches, SECONDS / 8)
+
+    return float(remembered(_key(job, batches, f"step of {micro_batch}"), seconds))
+
+
+def _key(job: TrainJob, batches: Sequence[Batch], what: str) -> str:
     lengths = torch.cat([batch.layout.lengths for batch in batches]).double()
     shape = [round(float(lengths.max()) / 16), round(float(lengths.mean()) / 16), job.spec.batch]
     if job.spec.limits.memory is not None:
         shape.append(job.spec.limits.memory)
     told = canonical_json([unstructure(job.model), unstructure(job.spec.precision), unstructure(job.spec.remat), shape])
     digest = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-    return f"micro-batch {digest}; {describe(job.placement.device)}"
+    return f"{what} {digest}; {describe(job.placement.device)}"
 
 
 def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> dict[str, Any]:
@@ -108,14 +151,16 @@ def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> 
     return {"micro_batch": chosen, "gain": rates[chosen] / rates[0], "seconds": seconds}
 
 
-def _rate(job: TrainJob, model: TransformerModel, batches: Sequence[Batch], seconds: float) -> float:
+def _rate(
+    job: TrainJob, model: TransformerModel, batches: Sequence[Batch], seconds: float, by: Arithmetic | None = None
+) -> float:
     """Return tokens per second of forward and backward passes, those of middle length first."""
     device, tokens = job.placement.device, 0
     middle = len(batches) / 2
     began = now(device)
     with computing(model, dtypes(job.spec.precision, job.placement)) as total:
         for _, batch in sorted(enumerate(batches), key=lambda pair: abs(pair[0] - middle)):
-            batch_loss(model, batch.to(job.placement), job.spec.loss).backward()  # type: ignore[no-untyped-call]
+            compiled_loss(model, batch.to(job.placement), job.spec.loss, by).backward()  # type: ignore[no-untyped-call]
             total.add()
             tokens += int(batch.layout.lengths.sum())
             if now(device) - began > seconds:

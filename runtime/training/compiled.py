@@ -7,8 +7,11 @@ data, so that no run takes over what another one's sizes made of it.
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,6 +26,9 @@ from .machine import cache_folder
 GRAPHS = 64
 """Graphs per function; beyond them torch would go on without compiling, at a step that depends on the run's history."""
 
+KEPT = 32
+"""Trainings of which is kept what was compiled, some 10 MB each."""
+
 
 def arithmetic(key: str) -> Arithmetic:
     """Return arithmetic that is compiled when it is first used.
@@ -36,13 +42,27 @@ def arithmetic(key: str) -> Arithmetic:
     torch._dynamo.reset()  # graphs of an earlier training would count against the limit
     torch._dynamo.config.recompile_limit = GRAPHS
     torch.fx.experimental._config.use_duck_shape = False  # sizes that happen to be equal would get graphs of their own
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "compiled" / key)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder_of(key))
     hidden = torch.compile(TransformerModel.hidden, dynamic=True)
     return Arithmetic(hidden, torch.compile(summed_loss, dynamic=True))
 
 
-def compiled_loss(model: TransformerModel, batch: Batch, spec: Loss, by: Arithmetic) -> Tensor:
-    """Return `batch_loss`, compiled. Observers see a pass of its own, so that they change no bit of it."""
+def folder_of(key: str) -> Path:
+    """Return the folder that keeps what was compiled, and forget those that were not used for longest."""
+    folder = cache_folder() / "compiled" / key
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        others = sorted(folder.parent.iterdir(), key=lambda other: other.stat().st_mtime)
+        for other in others[:-KEPT]:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def compiled_loss(model: TransformerModel, batch: Batch, spec: Loss, by: Arithmetic | None) -> Tensor:
+    """Return `batch_loss`, compiled unless `by` is None. Observers then see a pass of its own, and change no bit."""
+    if by is None:
+        return batch_loss(model, batch, spec)
     if observed(model):
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         torch.autograd.grad(batch_loss(model, batch, spec), trained)

@@ -29,7 +29,7 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
         row_layout="length-sorted",
         threads=1 if model.num_params() < SMALL else torch.get_num_threads(),
         attention="sdpa",
-        compile=spec.compile,
+        compile=bool(spec.compile),
         flush_denormals=True,
         staged=tuple(stage.micro_batch or 0 for stage in spec.stages),
         versions={
@@ -46,13 +46,14 @@ def apply(execution: Execution) -> None:
     torch.set_flush_denormal(execution.flush_denormals)
 
 
-def honour(kept: Execution, here: Execution) -> Execution:
-    """Return a kept record as far as this machine can follow it; micro-batches that the spec sets now are obeyed."""
+def honour(kept: Execution, here: Execution, spec: Train) -> Execution:
+    """Return a kept record as far as this machine can follow it; what the spec sets now is obeyed."""
     before = kept.staged if len(kept.staged) == len(here.staged) else (0,) * len(here.staged)
     return evolve(
         here,
         micro_batch=here.micro_batch or kept.micro_batch,
         staged=tuple(now or then for now, then in zip(here.staged, before, strict=True)),
+        compile=kept.compile if spec.compile is None else here.compile,
         threads=kept.threads,
         flush_denormals=kept.flush_denormals,
     )

@@ -47,11 +47,11 @@ def train(job: TrainJob) -> Progress:
     checkpoint when `job.stop()` turns true, or a limit of time is reached.
     """
     here = resolve(job.spec, job.model, job.placement)
-    apply(here if job.execution is None else honour(job.execution, here))
+    apply(here if job.execution is None else honour(job.execution, here, job.spec))
     model = build_model(job.model, parameters_in(job.spec.precision, job.placement), job.spec.seed)
     rematerialise(model, job.spec.remat)
     kept = job.execution
-    execution = tuned_stages(job, model, here) if kept is None else honour(kept, here)
+    execution = tuned_stages(job, model, here) if kept is None else honour(kept, here, job.spec)
     execution, by = prepare(job, model, execution)
     job.keep(execution)
     optimizer: torch.optim.Optimizer = BUILDERS[type(job.spec.optim)](job.spec.optim, model)

@@ -22,7 +22,7 @@ from . import ema
 from .clock import StepClock
 from .compiled import compiled_loss
 from .job import Progress, TrainJob
-from .loss import Arithmetic, batch_loss
+from .loss import Arithmetic
 from .meter import Meter, work_of
 from .optimizer import set_learning_rate, update
 from .precision import Dtypes, computing, gradient_norm
@@ -174,8 +174,7 @@ class Stepper:
         return loss
 
     def _loss(self, batch: Batch) -> Tensor:
-        model, spec = self.model, self.job.spec.loss
-        return batch_loss(model, batch, spec) if self.by is None else compiled_loss(model, batch, spec, self.by)
+        return compiled_loss(self.model, batch, self.job.spec.loss, self.by)
 
     def _count(self, batches: list[Batch], step: int) -> None:
         work = work_of(self.model.spec, batches)

@@ -12,9 +12,11 @@ import time
 from attrs import evolve
 
 from ...spec.codec import unstructure
+from ...spec.compile_rules import compile_violations
 from ...spec.identity import canonical_json
 from ...spec.records import Execution
 from ..models.transformer import TransformerModel
+from .autotune import compiling_pays, is_long
 from .compiled import arithmetic, compiled_loss, compiler_version
 from .job import TrainJob
 from .loss import Arithmetic
@@ -23,24 +25,40 @@ from .step import step_batches
 
 
 def prepare(job: TrainJob, model: TransformerModel, execution: Execution) -> tuple[Execution, Arithmetic | None]:
-    """Compile a training if its execution record says so; return the record with the compiler, and what was compiled.
+    """Compile a training if its execution record says so, or if it begins here, is long, and it is measured to pay.
 
-    Where there is no compiler, or it fails, the run goes on without, with a warning.
+    Returns the record with whether it is compiled, and by which compiler, and what was compiled. Where there is no
+    compiler, or it fails, the run goes on without, with a warning.
     """
-    if not execution.compile:
+    is_open = _is_open(job) and is_long(job, model, execution.micro_batch)
+    if not execution.compile and not is_open:
         return execution, None
-    began = time.monotonic()
     try:
         compiler = compiler_version(job.placement.device)
-        by = arithmetic(_key(job))
-        _warm_up(job, model, by, execution.micro_batch)
+        if is_open and not compiling_pays(job, model, execution.micro_batch, lambda: _compiled(job, model, execution)):
+            return execution, None
+        began = time.monotonic()
+        by = _compiled(job, model, execution)
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         job.warn(f"the step cannot be compiled here ({first}); it runs as it is")
         return evolve(execution, compile=False), None
     if (seconds := time.monotonic() - began) >= 1:
         job.warn(f"compiled the step in {seconds:.0f} s")
-    return evolve(execution, versions={**execution.versions, "compiler": compiler}), by
+    return evolve(execution, compile=True, versions={**execution.versions, "compiler": compiler}), by
+
+
+def _is_open(job: TrainJob) -> bool:
+    """Whether neither spec nor record says if a training is compiled, and it can be. On a GPU the spec has to."""
+    undecided = job.execution is None and job.spec.compile is None and job.placement.device.type == "cpu"
+    return undecided and not any(compile_violations(job.spec, job.model))
+
+
+def _compiled(job: TrainJob, model: TransformerModel, execution: Execution) -> Arithmetic:
+    """Return arithmetic that has seen what every process of a run shows it first."""
+    by = arithmetic(_key(job))
+    _warm_up(job, model, by, execution.micro_batch)
+    return by
 
 
 def _key(job: TrainJob) -> str:

@@ -7,9 +7,11 @@ import torch
 from attrs import evolve
 from support.training import MODEL, job_in, losses, same, weights
 
+from lmc.runtime.data.batch import Batch
 from lmc.runtime.models.build import build_model
 from lmc.runtime.training import autotune
 from lmc.runtime.training.loop import train
+from lmc.runtime.training.loss import Arithmetic, batch_loss, summed_loss
 from lmc.spec.records import Execution
 
 
@@ -22,7 +24,7 @@ def rates(found: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> list[int]
     """Let measurements find these rates by the rows of the largest micro-batch; return those that were asked for."""
     asked: list[int] = []
 
-    def rate(job: object, model: object, batches: list[object], seconds: float) -> float:
+    def rate(job: object, model: object, batches: list[object], seconds: float, by: object = None) -> float:
         size = 0 if len(asked) < 2 else max(len(batch.tokens) for batch in batches)  # type: ignore[attr-defined]
         asked.append(size)
         return found.get(size, found[0])
@@ -60,6 +62,29 @@ def test_a_small_gain_a_short_run_and_a_given_size_change_nothing(
     assert autotune.tuned(evolve(job, spec=evolve(job.spec, steps=99)), model) == 0
     assert autotune.tuned(evolve(job, spec=evolve(job.spec, micro_batch=3)), model) == 3
     assert asked == []
+
+
+@pytest.mark.parametrize(("compiled", "steps", "pays"), [(1.5, 1000, True), (1.05, 1000, False), (1.5, 100, False)])
+def test_compiling_is_chosen_where_it_saves_more_than_it_takes(
+    compiled: float, steps: int, pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arithmetic, made = Arithmetic(batch_loss, summed_loss), []
+
+    def rate(job: object, model: object, batches: list[Batch], seconds: float, by: object = None) -> float:
+        tokens = sum(int(batch.layout.lengths.sum()) for batch in batches)
+        return tokens * (compiled if by is arithmetic else 1.0)  # a step takes a second
+
+    def by() -> Arithmetic:
+        made.append(arithmetic)
+        return arithmetic
+
+    monkeypatch.setattr(autotune, "_rate", rate)
+    job = job_in(tmp_path / "run", steps=steps)
+    model = build_model(MODEL, job.placement, 0)
+    assert autotune.is_long(job, model, 0) == (steps == 1000)
+    assert autotune.compiling_pays(job, model, 0, by) == pays
+    assert autotune.compiling_pays(job, model, 0, by) == pays
+    assert len(made) == 1
 
 
 def test_measuring_leaves_the_training_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The compiled step: the same losses as the plain one, the same bits wherever a run goes on from and whoever looks."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from attrs import evolve
 from support.training import job_in, losses, same, weights
 
 from lmc.runtime.probes.observer import ProbeObserver
-from lmc.runtime.training import compiled, warm
+from lmc.runtime.training import autotune, compiled, warm
 from lmc.runtime.training.job import Interrupted, TrainJob
 from lmc.runtime.training.loop import train
 from lmc.spec.codec import unstructure
@@ -41,7 +42,7 @@ from lmc.spec.records import Execution
 from attrs import evolve
 
 record = structure(json.loads(sys.argv[2]), Execution)
-train(evolve(job_in(Path(sys.argv[1]), compile=True), execution=record))
+train(evolve(job_in(Path(sys.argv[1])), execution=record))
 """
 
 
@@ -62,14 +63,25 @@ def run(job: TrainJob) -> Execution:
     return kept[0]
 
 
+@pytest.fixture(scope="module")
+def chosen(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainJob, Execution]:
+    """Return a run whose arithmetic was compiled because that was measured to pay, and its record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setattr(autotune, "FEWEST_STEPS", 1)
+        patch.setattr(autotune, "WORTH_COMPILING", 0.0)
+        patch.setattr(autotune, "COMPILING", -1e9)  # it pays whatever the machine is doing
+        job = job_in(tmp_path_factory.mktemp("chosen"))
+        return job, run(job)
+
+
 @pytest.mark.slow
 @needs_compiler
-def test_losses_are_those_of_the_plain_step(tmp_path: Path) -> None:
-    plain, fast = job_in(tmp_path / "plain"), job_in(tmp_path / "fast", compile=True)
-    assert not run(plain).compile
-    record = run(fast)
+def test_losses_are_those_of_the_plain_step(chosen: tuple[TrainJob, Execution], tmp_path: Path) -> None:
+    (fast, record), plain = chosen, job_in(tmp_path / "plain")
     assert record.compile
     assert "compiler" in record.versions
+    assert not run(plain).compile
     assert losses(fast.folder) == pytest.approx(losses(plain.folder), rel=1e-5)
     for name, value in weights(fast.folder).items():
         torch.testing.assert_close(value, weights(plain.folder)[name], rtol=0, atol=2e-3)
@@ -77,9 +89,8 @@ def test_losses_are_those_of_the_plain_step(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_compiler
-def test_going_on_in_another_process_changes_no_bit(tmp_path: Path) -> None:
-    whole, cut = job_in(tmp_path / "whole", compile=True), job_in(tmp_path / "cut", compile=True)
-    record = run(whole)
+def test_going_on_in_another_process_changes_no_bit(chosen: tuple[TrainJob, Execution], tmp_path: Path) -> None:
+    (whole, record), cut = chosen, job_in(tmp_path / "cut")
     asked = iter(range(1, 13))
     with pytest.raises(Interrupted):
         train(evolve(cut, execution=record, stop=lambda: next(asked) == 5))
@@ -91,7 +102,9 @@ def test_going_on_in_another_process_changes_no_bit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_compiler
-def test_looking_changes_no_bit_and_sees_what_the_plain_step_shows(tmp_path: Path) -> None:
+def test_looking_changes_no_bit_and_sees_what_the_plain_step_shows(
+    chosen: tuple[TrainJob, Execution], tmp_path: Path
+) -> None:
     seen: dict[str, list[dict[str, object]]] = {}
 
     def watched(name: str, **changes: object) -> TrainJob:
@@ -100,9 +113,7 @@ def test_looking_changes_no_bit_and_sees_what_the_plain_step_shows(tmp_path: Pat
         probes = [kind(run="r", at=("embed", "blocks.*", "head"), every=Steps(4)) for kind in kinds]
         return evolve(job, observers=[ProbeObserver(probe, lines.append) for probe in probes])
 
-    alone, looked_at = job_in(tmp_path / "alone", compile=True), watched("looked")
-    looked_at = evolve(looked_at, spec=evolve(looked_at.spec, compile=True))
-    run(alone)
+    alone, looked_at = chosen[0], watched("looked", compile=True)
     run(looked_at)
     run(watched("plain"))
     assert losses(alone.folder) == losses(looked_at.folder)
@@ -111,6 +122,18 @@ def test_looking_changes_no_bit_and_sees_what_the_plain_step_shows(tmp_path: Pat
     for mine, theirs in zip(seen["looked"], seen["plain"], strict=True):
         assert (mine["step"], mine["module"]) == (theirs["step"], theirs["module"])
         assert mine["stats"] == pytest.approx(theirs["stats"], rel=1e-3, abs=1e-6)
+
+
+def test_what_was_compiled_for_trainings_of_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "KEPT", 2)
+    for age, key in enumerate("abc"):
+        folder = compiled.folder_of(key)
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    assert compiled.folder_of("b").is_dir()
+    kept = {path.name for path in folder.parent.iterdir()}
+    assert "b" in kept
+    assert "c" not in kept
+    assert len(kept) == 2
 
 
 def test_without_a_compiler_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
