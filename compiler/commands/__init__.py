@@ -9,6 +9,7 @@ from types import ModuleType
 from . import (
     chat,
     check,
+    completion,
     docs,
     explain,
     export,
@@ -38,5 +39,6 @@ COMMANDS: tuple[ModuleType, ...] = (
     show,
     explain,
     docs,
+    completion,
 )
 """In the order in which help lists them."""
