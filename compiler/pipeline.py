@@ -44,20 +44,28 @@ class Compiled:
 
 def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:
     """Compile a file, with overlays and settings of the command line, weakest first."""
-    diagnostics = Diagnostics()
-    loader = Loader(diagnostics)
-    module = loader.load(path, str(path))
-    if module is None:
-        return Compiled(None, diagnostics)
-    modules = tuple(loader.modules.values())
-    amendments = tuple(_amendments(module, overlays, settings, diagnostics))
-    _check_overlays(module, diagnostics)
-    known = {d.name: d for d in module.decls if d.kind == "overlay"}
-    program = Program(module, modules, known, amendments, diagnostics, path.resolve().parent)
+    loader = Loader(Diagnostics())
+    program = load_program(loader, path, overlays, settings)
+    if program is None:
+        return Compiled(None, loader.diagnostics)
     builder = PlanBuilder(program)
     name = "-".join([path.stem, *overlays])
-    plan = builder.build(_header(name, path, modules, overlays, settings))
-    return Compiled(None if diagnostics.failed else plan, diagnostics, builder)
+    plan = builder.build(_header(name, path, program.modules, overlays, settings))
+    return Compiled(None if program.diagnostics.failed else plan, program.diagnostics, builder)
+
+
+def load_program(
+    loader: Loader, path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()
+) -> Program | None:
+    """Return the declarations of a file and its imports, or None after recording why it cannot be read."""
+    module = loader.load(path, str(path))
+    if module is None:
+        return None
+    modules = tuple(loader.modules.values())
+    amendments = tuple(_amendments(module, overlays, settings, loader.diagnostics))
+    _check_overlays(module, loader.diagnostics)
+    known = {d.name: d for d in module.decls if d.kind == "overlay"}
+    return Program(module, modules, known, amendments, loader.diagnostics, path.resolve().parent)
 
 
 def _header(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 from attrs import Factory, define, evolve, field
 
+from ...spec.automaton import Automata
 from ...spec.diagnostic import Diagnostic, Diagnostics, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
@@ -30,7 +32,11 @@ from .stopping import check_watched
 
 @define(eq=False)
 class PlanBuilder:
-    """Collects what a program's runs need."""
+    """Collects what a program's runs need.
+
+    Attributes:
+        spoken: automata by what they are made of. walk: which points of a grid are looked at.
+    """
 
     program: Program
     nodes: dict[str, Node] = Factory(dict)
@@ -42,6 +48,8 @@ class PlanBuilder:
     paths: dict[str, list[str]] = Factory(dict)
     unknown: dict[tuple[str, str], str] = Factory(dict)
     compiled: set[Decl] = Factory(set)
+    spoken: dict[Any, Automata] = Factory(dict)
+    walk: Callable[[Grid], Iterator[tuple[World, tuple[AxisValue, ...]]]] = Grid.points
     null: World = field(init=False)
 
     @property
@@ -100,7 +108,8 @@ class PlanBuilder:
         failures = Failures()
         points: list[Point] = []
         names: dict[str, int] = {}
-        for world, values in grid.points():
+        for world, values in self.walk(grid):
+            failures.seen += 1
             axes = {axis.path: plain(v.value) for axis, v in zip(grid.axes, values, strict=True)}
             try:
                 if not self._kept(grid, world):
@@ -113,7 +122,7 @@ class PlanBuilder:
         for found in failures.diagnostics(grid):
             if found not in self.diagnostics.items:
                 self.diagnostics.items.append(found)
-        if not points and not failures.failed:
+        if not points and not failures.failed and failures.seen == grid.total:
             self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None and "name" in grid.draft.fields and len({p.run for p in points if p.name == twice}) > 1:
@@ -332,7 +341,7 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     other = PlanBuilder(
         program, dict(builder.nodes), automata=builder.automata, paths=builder.paths, unknown=builder.unknown
     )
-    other.compiled = builder.compiled
+    other.compiled, other.spoken = builder.compiled, builder.spoken
     other.null = builder.null
     return other
 

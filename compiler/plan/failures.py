@@ -25,8 +25,9 @@ class Failure:
 
 @define
 class Failures:
-    """The mistakes of one grid; `failed` says whether any point failed, told or not."""
+    """The mistakes of one grid; `failed` says whether any of the points that were `seen` failed, told or not."""
 
+    seen: int = 0
     failed: bool = False
     found: dict[tuple[str, Span | None], Failure] = Factory(dict)
 
@@ -44,12 +45,13 @@ class Failures:
         """Yield what is to be told; the mistake itself where the grid has one point."""
         for failure in self.found.values():
             alone = grid.total == 1 or not grid.axes
-            yield failure.first if alone else _grouped(grid, failure)
+            yield failure.first if alone else _grouped(grid, failure, self.seen == grid.total)
 
 
-def _grouped(grid: Grid, failure: Failure) -> Diagnostic:
+def _grouped(grid: Grid, failure: Failure, counted: bool) -> Diagnostic:
     first, decl = failure.first, grid.draft.decl
-    points = f"{failure.count:,} of {grid.total:,} points of grid `{decl.name}`"
+    many = f"{failure.count:,} of {grid.total:,} points" if counted else "points"
+    points = f"{many} of grid `{decl.name}`"
     labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
     help = first.help
     if first.code.startswith("LM04"):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...spec.automaton import Automata
+from ...spec.diagnostic import Diagnostics
 from ...spec.identity import identity
 from ...spec.plan import Node
 from ...spec.protocol import Automaton
@@ -52,7 +53,17 @@ def compile_together(
 ) -> Automata | None:
     """Return the automata of protocols, or None after recording what is wrong with them."""
     builder.compiled |= {cell.root for cell in protocols}
-    return compile_protocols([source_of(world, cell) for cell in protocols], specials, builder.diagnostics)
+    sources = [source_of(world, cell) for cell in protocols]
+    content = (tuple(source.content for source in sources), tuple(specials))
+    if content not in builder.spoken:
+        own = Diagnostics()
+        automata = compile_protocols(sources, specials, own)
+        for diagnostic in own.items:
+            builder.diagnostics.add(diagnostic)
+        if automata is None or own.items:
+            return automata
+        builder.spoken[content] = automata
+    return builder.spoken[content]
 
 
 def check_unspoken(builder: PlanBuilder, decl: Decl) -> None:

@@ -7,7 +7,7 @@ Out: `Automata` for the plan, or None once every mistake has been recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import Factory, frozen
 
@@ -53,6 +53,14 @@ class ProtocolSource:
     constrained: bool = False
     allow_spans: Mapping[str, Span] = Factory(dict)
     told: Sequence[String] = ()
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What automata are made of: everything but the places."""
+        literals = (self.open, self.body, self.close, self.handover, self.template, *self.told)
+        texts = tuple(None if literal is None else (literal.prefix, literal.value) for literal in literals)
+        allowed = tuple((name, tuple(values)) for name, values in sorted(self.allow.items()))
+        return (self.name, texts, allowed, self.match, self.longest, self.constrained)
 
 
 @frozen

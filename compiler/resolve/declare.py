@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import Factory, define, field
@@ -11,7 +12,7 @@ from ...spec.diagnostic import Diagnostics, Edit, Label
 from ...spec.schema import REASONS, REGISTRY, UNSUPPORTED
 from ...spec.span import Source, Span
 from ..syntax import tree
-from ..syntax.parse import KINDS, parse, read_source
+from ..syntax.parse import KINDS, parse_file
 
 EDITION = 1
 
@@ -60,9 +61,10 @@ class Module:
 
 @define
 class Loader:
-    """Reads a file and what it imports; each file once."""
+    """Reads a file and what it imports; each file once. `parsed` gives the tree of a file, as `parse_file` does."""
 
     diagnostics: Diagnostics
+    parsed: Callable[[Path, str, Diagnostics], tree.File | None] = parse_file
     modules: dict[Path, Module] = Factory(dict)
     loading: list[Path] = Factory(list)
 
@@ -75,15 +77,17 @@ class Loader:
         if key in self.modules:
             return self.modules[key]
         found = Diagnostics()
-        source = read_source(path, shown, found)
-        if source is None:
+        file = self.parsed(path, shown, found)
+        if file is None:
             problem = found.items[0]
             if at is None or problem.code != "LM0701":
                 self.diagnostics.add(problem)
             else:
                 self.diagnostics.error("LM0211", at, problem.message, help="paths are relative to this file")
             return None
-        module = Module(path, source, parse(source, self.diagnostics))
+        for mistake in found.items:
+            self.diagnostics.add(mistake)
+        module = Module(path, file.span.source, file)
         self.modules[key] = module
         self.loading.append(key)
         for item in module.file.items:

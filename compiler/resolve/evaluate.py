@@ -67,7 +67,7 @@ class Evaluator(Expressions):
         top = settings[-1]
         if isinstance(top.expr, tree.Literal) and top.expr.word == "unset":
             return self.default(cell, name)
-        if _is_late(cell.cls, name):
+        if is_late(cell.cls, name):
             return self._late(cell, name, top)
         if attribute.metadata["ref"]:
             return self._references(cell, name, settings)
@@ -167,7 +167,7 @@ class Evaluator(Expressions):
 
 
 @cache
-def _is_late(cls: Any, name: str) -> bool:
+def is_late(cls: Any, name: str) -> bool:
     """Whether a field holds expressions that are evaluated after compilation."""
     annotation = hints(cls)[name]
     return annotation is Expr or Expr in members(annotation) or Expr in getattr(annotation, "__args__", ())

@@ -134,7 +134,7 @@ class Builder:
             return tree.Interpolation(tree.Bad(span), "", span)
         shifted = Source(self.source.path, " " * begin + self.source.text[begin:stop])
         found = Diagnostics()
-        expr = parse_expression(shifted, found)
+        expr = parse_expression(shifted, found, self.source)
         for diagnostic in found.items:
             place = diagnostic.span
             at = span if place is None else Span(self.source, place.start, place.end)

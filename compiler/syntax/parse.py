@@ -103,13 +103,22 @@ def parse_with_tokens(
     return tree.File(items, tuple(lexed.comments), whole), lexed.tokens
 
 
-def parse_expression(source: Source, diagnostics: Diagnostics) -> tree.Expr:
-    """Return the expression that a source holds, `tree.Bad` after an error."""
+def parse_file(path: Path, shown: str, diagnostics: Diagnostics) -> tree.File | None:
+    """Return the tree of a file on disk, or None after recording why it cannot be read."""
+    source = read_source(path, shown, diagnostics)
+    return None if source is None else parse(source, diagnostics)
+
+
+def parse_expression(source: Source, diagnostics: Diagnostics, within: Source | None = None) -> tree.Expr:
+    """Return the expression that a source holds, `tree.Bad` after an error.
+
+    Of a source that blanks out all else of another one, `within`, the places are in that one.
+    """
     whole = Span(source, 0, len(source.text))
     if not _readable(source, diagnostics):
         return tree.Bad(whole)
     parsed, _ = _Driver(source, diagnostics).run(lex(source, (), diagnostics), "expr")
-    return tree.Bad(whole) if parsed is None else Builder(source, diagnostics, []).expr(parsed)
+    return tree.Bad(whole) if parsed is None else Builder(within or source, diagnostics, []).expr(parsed)
 
 
 def parse_assignment(source: Source, diagnostics: Diagnostics) -> tree.Assign | None:

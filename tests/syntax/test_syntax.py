@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lark import Lark
 
 from lmc.compiler.diagnostics.render import render_github, render_json, render_text
+from lmc.compiler.pipeline import compile_spec
 from lmc.compiler.syntax import tree
 from lmc.compiler.syntax.parse import KEYWORDS, parse, parse_expression, read_source
 from lmc.compiler.syntax.printer import expr_text, to_text
@@ -266,3 +267,12 @@ def test_examples_print_and_parse_back(path: Path) -> None:
     again, found = parsed(to_text(file))
     assert found == []
     assert bare(again.items) == bare(file.items)
+
+
+def test_what_is_wrong_inside_an_f_string_is_shown_there(tmp_path: Path) -> None:
+    path = tmp_path / "f.lmspec"
+    path.write_text('edition = 1\nlet one = 1\nassert f"é{one}{nope}" == "1"\n', encoding="utf-8")
+    (found,) = compile_spec(path).diagnostics.items
+    assert found.span is not None
+    assert (found.span.line, found.span.column, found.span.text) == (3, 17, "nope")
+    assert 'assert f"é{one}{nope}"' in render_text([found])
