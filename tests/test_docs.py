@@ -61,7 +61,7 @@ def test_every_documented_command_exists() -> None:
     told = set()
     for page in PAGES:
         told |= set(re.findall(r"`lmc ([a-z]+)", page.read_text("utf-8"), re.MULTILINE))
-    absent = {"lsp", "plan", "lock"}  # named in the list of what this version lacks
+    absent = {"plan", "lock"}  # named in the list of what this version lacks
     assert told
     assert told - absent <= known
     readme = (ROOT / "README.md").read_text("utf-8")

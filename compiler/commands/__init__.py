@@ -15,6 +15,7 @@ from . import (
     export,
     fmt,
     generate,
+    lsp,
     new,
     profile,
     run,
@@ -39,6 +40,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     show,
     explain,
     docs,
+    lsp,
     completion,
 )
 """In the order in which help lists them."""
