@@ -18,7 +18,8 @@ from .graph import wire
 from .inputs import InputDigests
 from .placement import default_placement
 from .session import Session
-from .store.run_store import NODE, RunStore
+from .store.index import NODE
+from .store.run_store import RunStore
 
 GRAPH = "graph.jsonl"
 SHOWN = 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import typing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from ..spec.schema import fields, hints, members
 from ..spec.sources import HfDataset, Jsonl, Parquet, Url
 from ..spec.store import Duckdb, People, Sqlite
 from ..spec.units import FilePath, Glob
-from .store.digest import inputs_digest
+from .store.digest import file_sha256, inputs_digest
 from .weights.files import weight_files
+
+_NAMING = {Glob, Jsonl, Parquet, Url, HfDataset}
 
 
 def files_of(spec: Any, root: Path) -> list[Path]:
@@ -26,13 +30,14 @@ def files_of(spec: Any, root: Path) -> list[Path]:
     Raises LmcError (LM0701) for a file that is not there and for a pattern that matches none.
     """
     found: list[Path] = []
-    for name in fields(type(spec)):
+    cls: Any = type(spec)
+    for name, may_be_path in _reading(cls):
         value = getattr(spec, name)
         if isinstance(value, Glob):
             found += expand(value, root)
         elif isinstance(value, Jsonl | Parquet | Url | HfDataset):
             found += files_of(value, root)
-        elif FilePath in members(hints(type(spec))[name]) and value is not None and not is_made(spec):
+        elif may_be_path and value is not None and not is_made(spec):
             whole = isinstance(spec, HfDataset)
             for path in (value,) if isinstance(value, str) else value:
                 found += files_below(root / path) if whole else [existing(root / path)]
@@ -43,6 +48,17 @@ def files_of(spec: Any, root: Path) -> list[Path]:
     if isinstance(spec, Transformer) and isinstance(spec.weights, HfWeights) and spec.weights.folder is not None:
         found += weight_files(root / spec.weights.folder)
     return sorted(found)
+
+
+@cache
+def _reading(cls: Any) -> tuple[tuple[str, bool], ...]:
+    """Return the fields of a class that may name files, and whether their values may be paths as they are."""
+    kinds = {name: members(hints(cls)[name]) for name in fields(cls)}
+    return tuple(
+        (name, FilePath in found)
+        for name, found in kinds.items()
+        if FilePath in found or _NAMING & {*found} or typing.get_origin(found[0]) is dict
+    )
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -97,11 +113,28 @@ class InputDigests:
 
     plan: Plan
     known: dict[str, str] = Factory(dict)
+    read: dict[str, dict[str, str]] = Factory(dict)
+    root: Path = Factory(lambda self: Path(self.plan.header.root), takes_self=True)
 
     def of(self, node_id: str) -> str:
         """Return the digest of a node's inputs. Raises LmcError (LM0701) for a missing file."""
         if node_id not in self.known:
             spec = self.plan.nodes[node_id].spec
-            own = files_of(spec, Path(self.plan.header.root))
+            own = files_of(spec, self.root)
             self.known[node_id] = inputs_digest(own, [self.of(i) for i in references(spec, meant=True)])
         return self.known[node_id]
+
+    def files(self, node_id: str) -> dict[str, str]:
+        """Return the SHA-256 of the files that a node's digest covers, by path, relative to the spec's where below."""
+        if node_id not in self.read:
+            spec = self.plan.nodes[node_id].spec
+            found = {shown_path(path, self.root): file_sha256(path) for path in files_of(spec, self.root)}
+            for other in references(spec, meant=True):
+                found |= self.files(other)
+            self.read[node_id] = dict(sorted(found.items()))
+        return self.read[node_id]
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """Return a path as a spec below `root` would write it."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -13,6 +13,7 @@ from ..spec.records import Execution
 from .events import Emit, Event
 from .inputs import InputDigests
 from .placement import Placement
+from .store.made import Made, blocks_of, source_of
 from .store.run_store import NodeFolder, RunStore
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Session:
         started: wall time at which the command began; failures since then are not tried again.
         replay: whether probes of finished trainings repeat them to record.
         execution: an execution record that trainings are pinned to.
+        source, blocks: what the plan was compiled from, and the block of each node, as the store keeps them.
     """
 
     plan: Plan
@@ -49,6 +51,8 @@ class Session:
     replay: bool = False
     execution: Execution | None = None
     products: dict[str, Any] = Factory(dict)
+    source: dict[str, Any] = Factory(lambda self: source_of(self.plan.header, self.store.path), takes_self=True)
+    blocks: dict[str, str] = Factory(lambda self: blocks_of(self.plan), takes_self=True)
 
     @property
     def root(self) -> Path:
@@ -69,7 +73,9 @@ class Session:
 
     def folder(self, node_id: str) -> NodeFolder:
         """Return the folder of a stored node; nothing is created yet."""
-        return self.store.open_node(self.plan.nodes[node_id], self.digests.of(node_id), self.names.get(node_id, ""))
+        digest, name = self.digests.of(node_id), self.names.get(node_id, "")
+        made = Made(self.source, self.blocks.get(node_id, ""), self.digests.files(node_id))
+        return self.store.open_node(self.plan.nodes[node_id], digest, name, made)
 
     def say(self, kind: Any, node_id: str, **data: Any) -> None:
         """Emit an event about a node."""

@@ -7,6 +7,7 @@ A plan folder holds `plan.jsonl` (header, nodes, points, targets; one canonical 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from attrs import Factory, frozen
@@ -114,13 +115,19 @@ class Origin:
 
 def references(spec: Any, *, meant: bool = False) -> Iterator[str]:
     """Yield the node ids that a spec refers to, in the order of its fields; `meant`: those of its identity alone."""
-    for name, field in fields(type(spec)).items():
-        if meant and not field.metadata["identity"]:
-            continue
-        value = getattr(spec, name)
-        if field.metadata["ref"] and value is not None and name != "sources":
+    cls: Any = type(spec)
+    for name, identity in _references(cls):
+        value = getattr(spec, name) if identity or not meant else None
+        if value is not None:
             for item in (value,) if isinstance(value, str) else value:
                 yield item.split("/")[0]
+
+
+@cache
+def _references(cls: Any) -> tuple[tuple[str, bool], ...]:
+    """Return the fields of a class that refer to nodes, and whether they are part of its identity."""
+    found = ((name, field.metadata) for name, field in fields(cls).items() if name != "sources")
+    return tuple((name, bool(metadata["identity"])) for name, metadata in found if metadata["ref"])
 
 
 def closure(nodes: dict[str, Node], wanted: Iterable[str]) -> list[str]:

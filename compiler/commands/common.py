@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...spec.diagnostic import fail
 from ..console import show
 
 BUILD = Path("build")
@@ -28,6 +30,45 @@ def write_compiled(compiled: Any, folder: Path) -> None:
     from ..plan.write import write_plan
 
     write_plan(compiled.plan, compiled.sourcemap(), folder)
+
+
+def only_plan() -> Path:
+    """Return the one plan under `build/`. Raises LmcError (LM0803) where there is none, or several."""
+    plans = sorted(path.parent for path in BUILD.glob("*/plan.jsonl"))
+    if len(plans) != 1:
+        named = f"plans are {', '.join(map(str, plans))}" if plans else "there is none under build/"
+        raise fail("LM0803", f"say which plan is meant: {named}", help="name a plan folder, or a .lmspec")
+    return plans[0]
+
+
+def is_spec(target: Path) -> bool:
+    """Whether what a command was given is a spec and not a plan folder."""
+    return target.suffix == ".lmspec" or target.is_file()
+
+
+def outdated(folder: Path, options: argparse.Namespace) -> Any:
+    """Return the spec of a plan folder compiled again if one of its sources has changed or changes are asked for.
+
+    None if the plan is as its sources are. The options have then the plan's changes before those of the command line.
+    Raises LmcError as `read_header` does.
+    """
+    from hashlib import sha256
+
+    from ...runtime.store.plan_files import read_header
+
+    header = read_header(folder)
+    changed = [
+        source.path
+        for source in header.sources
+        if Path(source.path).is_file() and sha256(Path(source.path).read_bytes()).hexdigest() != source.sha256
+    ]
+    if not changed and not options.overlays and not options.settings:
+        return None
+    if changed:
+        print(f"{', '.join(changed)} changed since the plan was compiled; compiling it again", file=sys.stderr)
+    options.overlays = [*header.overlays, *options.overlays]
+    options.settings = [*header.settings, *options.settings]
+    return compiled_spec(Path(header.sources[0].path), options)
 
 
 def lists(command: argparse.ArgumentParser, name: str, kind: Callable[[str], Any] = str) -> None:

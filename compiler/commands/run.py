@@ -5,9 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...spec.diagnostic import Diagnostic, LmcError
 from ..console import render_failure
-from .common import BUILD, EXIT_DIAGNOSTICS, add_changes, add_device, add_store, compiled_spec, lists, write_compiled
+from .common import (
+    BUILD,
+    EXIT_DIAGNOSTICS,
+    add_changes,
+    add_device,
+    add_store,
+    compiled_spec,
+    is_spec,
+    lists,
+    only_plan,
+    outdated,
+    write_compiled,
+)
 
 HELP = "run a plan or a spec: what is done is not done again"
 
@@ -49,42 +60,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _plan_folder(options: argparse.Namespace) -> Path | None:
     """Return the plan to run, compiled if a spec is named or a source has changed; None after diagnostics."""
-    target: Path = options.target
-    if options.target is None:
-        plans = sorted(path.parent for path in BUILD.glob("*/plan.jsonl"))
-        if len(plans) != 1:
-            named = f"plans are {', '.join(map(str, plans))}" if plans else "there is none under build/"
-            raise LmcError(Diagnostic("LM0803", f"say which plan to run: {named}", None, help="lmc run PLAN"))
-        target = plans[0]
-    if target.suffix != ".lmspec" and not target.is_file():
-        return _fresh(target, options)
-    compiled = compiled_spec(target, options)
-    if compiled.plan is None:
-        return None
-    folder: Path = BUILD / compiled.plan.header.name
-    write_compiled(compiled, folder)
-    return folder
-
-
-def _fresh(folder: Path, options: argparse.Namespace) -> Path | None:
-    """Return the plan folder, compiled again if one of its sources has changed or changes are asked for."""
-    from hashlib import sha256
-
-    from ...runtime.store.plan_files import read_header
-
-    header = read_header(folder)
-    changed = [
-        s.path
-        for s in header.sources
-        if Path(s.path).is_file() and sha256(Path(s.path).read_bytes()).hexdigest() != s.sha256
-    ]
-    if not changed and not options.overlays and not options.settings:
-        return folder
-    if changed:
-        print(f"{', '.join(changed)} changed since the plan was compiled; compiling it again")
-    options.overlays = [*header.overlays, *options.overlays]
-    options.settings = [*header.settings, *options.settings]
-    compiled = compiled_spec(Path(header.sources[0].path), options)
+    target: Path = only_plan() if options.target is None else options.target
+    if is_spec(target):
+        compiled = compiled_spec(target, options)
+        folder: Path = BUILD / compiled.plan.header.name if compiled.plan else BUILD
+    else:
+        folder = target
+        compiled = outdated(target, options)
+        if compiled is None:
+            return folder
     if compiled.plan is None:
         return None
     write_compiled(compiled, folder)

@@ -36,7 +36,7 @@ class ProbeNode(StoredComponent[Path]):
         if not steps and session.replay:
             with tempfile.TemporaryDirectory(dir=folder.path) as scratch:
                 kept = session.folder(self.run.node.id)
-                copy = NodeFolder(kept.store, kept.node, Path(scratch), kept.name, dict(kept.data))
+                copy = NodeFolder(kept.store, kept.node, Path(scratch), kept.name, kept.made, dict(kept.data))
                 self.run.repeat(session, copy, [self.observer(session)])
             steps = {line["step"] for line in folder.lines(RECORDINGS)}
         if not steps:

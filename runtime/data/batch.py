@@ -10,12 +10,11 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
+from ...spec.estimate import LARGEST_MICRO_BATCH
 from ..models.layout import SequenceLayout
 from ..placement import Placement
 
 MAX_PADDING = 0.10
-LARGEST_MICRO_BATCH = 8192
-"""Slots of one forward pass; more gains nothing on a CPU and costs memory."""
 
 
 @frozen

@@ -15,7 +15,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -27,12 +27,10 @@ from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.plan import Node
 from ...spec.records import Execution
 from .files import append_line, read_lines, write_whole
+from .index import NODE, Entry, connected, entries, entry_of, put, read_node
+from .made import Made
 
 Status = Literal["new", "partial", "done", "failed"]
-NODE = "node.json"
-INDEX = "index.sqlite"
-TRIES = 100
-SCHEMA = "CREATE TABLE IF NOT EXISTS nodes (folder TEXT PRIMARY KEY, status TEXT, name TEXT, kind TEXT, summary TEXT)"
 
 
 @frozen
@@ -48,73 +46,39 @@ class RunStore:
             probe = self.path / f".write-{os.getpid()}"
             probe.touch()
             probe.unlink()
-            with self._index():
+            with connected(self.path):
                 pass
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             message = f"the run store `{self.path}` cannot be written: {reason}"
             raise LmcError(Diagnostic("LM0804", message, None, help="choose another with --store")) from error
 
-    def open_node(self, node: Node, inputs: str, name: str = "") -> NodeFolder:
+    def open_node(self, node: Node, inputs: str, name: str = "", made: Made | None = None) -> NodeFolder:
         """Return the folder of a node; nothing is written yet."""
-        return NodeFolder(self, node, self.path / f"{node.id}-{inputs}", name or node.name)
+        return NodeFolder(self, node, self.path / f"{node.id}-{inputs}", name or node.name, made or Made())
+
+    def entries(self) -> dict[str, Entry]:
+        """Return a line per node by folder name; the index is made again where it does not follow the folders."""
+        return entries(self.path)
 
     def statuses(self, nodes: Sequence[tuple[str, str]]) -> dict[str, Status]:
         """Return the status of (id, inputs) pairs by id, those that were never begun left out; one query."""
-        if not (self.path / INDEX).exists():
-            return {}
-        with self._index() as index:
-            known = dict(index.execute("SELECT folder, status FROM nodes"))
+        known: dict[str, Any] = {folder: entry.status for folder, entry in self.entries().items()}
         return {i: known[f"{i}-{inputs}"] for i, inputs in nodes if f"{i}-{inputs}" in known}
 
     def summaries(self) -> dict[str, dict[str, Any]]:
         """Return the summary of every finished node by folder name."""
-        with self._index() as index:
-            rows = index.execute("SELECT folder, summary FROM nodes WHERE status = 'done'")
-            return {folder: json.loads(summary) for folder, summary in rows}
+        return {folder: json.loads(e.summary) for folder, e in self.entries().items() if e.status == "done"}
 
     def find(self, name: str) -> list[Path]:
         """Return the folders of trainings whose name is `name` or whose id begins with it."""
-        if not (self.path / INDEX).exists():
-            return []
-        with self._index() as index:
-            query = "SELECT folder FROM nodes WHERE kind = 'train' AND (name = ? OR folder LIKE ?)"
-            return [self.path / folder for (folder,) in index.execute(query, (name, name + "%"))]
+        found = [e for e in self.entries().values() if e.kind == "train"]
+        return [self.path / e.folder for e in found if e.name == name or e.folder.startswith(name)]
 
-    def record(self, folder: str, status: Status, name: str, kind: str, summary: dict[str, Any]) -> None:
+    def record(self, entry: Entry) -> None:
         """Write a node's line of the index."""
-        with self._index() as index, index:
-            row = (folder, status, name, kind, json.dumps(summary))
-            index.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?)", row)
-
-    def rebuild(self) -> None:
-        """Make the index again from the folders."""
-        with self._index() as index, index:
-            index.execute("DELETE FROM nodes")
-            for path in sorted(self.path.glob(f"*/{NODE}")):
-                data = _read_node(path)
-                row = (path.parent.name, data["status"], data["name"], data["kind"], json.dumps(data["summary"]))
-                index.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, ?)", row)
-
-    @contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path / INDEX, timeout=30)) as connection:
-            _prepare(connection)
-            yield connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the index what it must be, once: its mode cannot be changed while another process has it open."""
-    for left in reversed(range(TRIES)):
-        try:
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(SCHEMA)
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or not left:
-                raise
-            time.sleep(0.1)
+        with connected(self.path) as index, index:
+            put(index, [entry])
 
 
 @define
@@ -125,7 +89,8 @@ class NodeFolder:
     node: Node
     path: Path
     name: str
-    data: dict[str, Any] = Factory(lambda self: _read_node(self.path / NODE), takes_self=True)
+    made: Made = Factory(Made)
+    data: dict[str, Any] = Factory(lambda self: read_node(self.path / NODE), takes_self=True)
 
     @property
     def status(self) -> Status:
@@ -235,6 +200,7 @@ class NodeFolder:
             "kind": type(self.node.spec).lmc_kind,
             "place": None if self.node.place is None else str(self.node.place),
             "spec": unstructure(self.node.spec),
+            "made": asdict(self.made),
             "status": status,
             "summary": summary,
             "machine": platform.machine(),
@@ -243,16 +209,4 @@ class NodeFolder:
             "time": time.time(),
         }
         write_whole(self.path / NODE, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
-        self.store.record(self.path.name, status, self.name, self.data["kind"], summary)
-
-
-def _read_node(path: Path) -> dict[str, Any]:
-    """Return what a node file says; nothing for a missing one. Raises LmcError (LM0702) for a damaged one."""
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return data
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        message = f"`{path}` is damaged"
-        raise LmcError(Diagnostic("LM0702", message, None, help="remove its folder to do the node again")) from error
+        self.store.record(entry_of(self.path.name, self.data))

@@ -10,16 +10,10 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor
 
+from ...spec.estimate import LOGITS_BYTES
 from ...spec.train import Loss
 from ..data.batch import Batch
 from ..models.transformer import TransformerModel
-
-LOGITS_BYTES = 512 * 2**20
-"""Logits, in float32, that are in memory at once; the softmax and its gradient take twice that beside them.
-
-At 49,152 tokens and 576 channels on a CPU, chunks of this size cost 3 % more time than whole logits, chunks of
-64 MiB 14 % (benchmarks/bench_optimizer.py).
-"""
 
 
 @frozen(eq=False)

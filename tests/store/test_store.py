@@ -10,6 +10,7 @@ import pytest
 
 from lmc.runtime.store.digest import NO_INPUTS, inputs_digest
 from lmc.runtime.store.files import read_lines, write_whole
+from lmc.runtime.store.index import Entry, connected, put
 from lmc.runtime.store.run_store import RunStore
 from lmc.spec.diagnostic import Diagnostic, LmcError
 from lmc.spec.identity import identity
@@ -114,9 +115,11 @@ def test_digests_follow_bytes_and_ancestors(tmp_path: Path) -> None:
 
 
 def test_thousands_of_nodes_are_looked_up_at_once(store: RunStore) -> None:
-    with store._index() as index, index:
-        rows = [(f"node{i}-abc", "done", f"n{i}", "train", "{}") for i in range(7800)]
-        index.executemany("INSERT INTO nodes VALUES (?, ?, ?, ?, ?)", rows)
+    rows = [Entry(f"node{i}-abc", "done", f"n{i}", "train", "{}", "{}", "", 0.0) for i in range(7800)]
+    for row in rows:
+        (store.path / row.folder).mkdir()
+    with connected(store.path) as index, index:
+        put(index, rows)
     began = time.process_time()
     found = store.statuses([(f"node{i}", "abc") for i in range(7800)])
     assert len(found) == 7800

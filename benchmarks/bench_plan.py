@@ -1,0 +1,87 @@
+"""CPU time of `lmc plan` against a store of 7,800 finished runs, whole processes, one core.
+
+    python benchmarks/bench_plan.py [--repeat N] [--json FILE]
+
+Goal: 1.5 s. The store has the folder of every run and evaluation, as `lmc run` leaves them, without what a training
+writes beside. `lmc check` of the same file stands beside it: what is above that is the reading of the store.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench_compile import CALIBRATION, EXAMPLE, cpu_seconds
+
+from lmc.compiler.pipeline import compile_spec
+from lmc.runtime.inputs import InputDigests
+from lmc.runtime.store.made import Made, source_of
+from lmc.runtime.store.run_store import RunStore
+from lmc.spec.codec import unstructure
+from lmc.spec.plan import Plan
+from lmc.spec.schema import kind_of
+
+
+def finish_all(plan: Plan, store: RunStore) -> None:
+    """Leave a folder for every run and evaluation of a plan, done; the index is made from them."""
+    digests, source = InputDigests(plan), source_of(plan.header, store.path)
+    for point in plan.points:
+        for node_id in (point.run, *point.evals.values()):
+            node = plan.nodes[node_id]
+            made = Made(source, point.grid, digests.files(node_id))
+            folder = store.path / f"{node_id}-{digests.of(node_id)}"
+            folder.mkdir(exist_ok=True)
+            data = {
+                "id": node_id,
+                "name": point.name,
+                "kind": kind_of(type(node.spec)),
+                "spec": unstructure(node.spec),
+                "status": "done",
+                "summary": {"step": 100_000, "loss": 1.25, "params": 1},
+                "made": {"source": made.source, "block": made.block, "inputs": made.inputs},
+                "time": time.time(),
+            }
+            (folder / "node.json").write_text(json.dumps(data, indent=1))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--repeat", type=int, default=5)
+    options.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as scratch:
+        store = RunStore(Path(scratch) / "runs")
+        store.create()
+        plan = compile_spec(EXAMPLE).plan
+        assert plan is not None
+        finish_all(plan, store)
+        lmc = [sys.executable, "-m", "lmc.compiler.cli"]
+        asked = [*lmc, "plan", str(EXAMPLE), "--store", str(store.path)]
+        first = cpu_seconds(asked)
+        commands = {
+            "calibration (10M additions)": [sys.executable, "-c", CALIBRATION],
+            "lmc check, 7,800 runs": [*lmc, "check", str(EXAMPLE)],
+            "lmc plan, 7,800 runs done": asked,
+            "lmc plan --format json": [*asked, "--format", "json"],
+        }
+        times = {name: [cpu_seconds(command) for _ in range(chosen.repeat)] for name, command in commands.items()}
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {chosen.repeat} runs each"
+    )
+    once = first - statistics.median(times["lmc plan, 7,800 runs done"])
+    print(f"{'the index made from 15,600 folders, once':<42} {once:6.2f} s CPU")
+    for name, values in times.items():
+        print(f"{name:<42} {statistics.median(values):6.2f} s CPU   ({min(values):.2f} to {max(values):.2f})")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"python": platform.python_version(), "cpu_seconds": times}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

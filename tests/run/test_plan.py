@@ -1,0 +1,97 @@
+"""`lmc plan` before, between and after real runs, as a user reads it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmc.compiler.cli import main
+
+SPEC = """
+tokenizer bytes : byte { specials = ["<|eod|>"] }
+data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 16 }
+model small : transformer { tokenizer = bytes, layers = 1, width = 8, mixer : attention { heads = 2 } }
+train base {
+  model = small, data = book, steps = 6, batch = 2
+  every { checkpoint = 2, log = 2 }
+  optim : adamw { lr = 1e-3 }
+}
+eval held_out : loss { run = base, every = 3 }
+grid sweep { base = base, over { model.width = [8, 16] }, seeds = range(2), name = f"w{model.width}-s{seed}" }
+"""
+PROBE = 'probe flow : gradients { run = base, at = ["blocks.*.out"], reduce = ["rms"], every = 2 }\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("a tale of two cities, told once more. " * 40)
+    (tmp_path / "case.lmspec").write_text(SPEC)
+    return tmp_path
+
+
+def planned(capfd: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    """The one block of the plan."""
+    capfd.readouterr()
+    assert main(["plan", "case.lmspec", "--format", "json", *more]) == 0
+    block: dict[str, Any] = json.loads(capfd.readouterr().out)["blocks"][0]
+    return block
+
+
+def signs(block: dict[str, Any]) -> dict[str, str]:
+    return {run["name"]: run["sign"] for run in block["runs"]}
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "case.lmspec"
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_plan_follows_runs_and_edits(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert signs(planned(capfd)) == dict.fromkeys(("w8-s0", "w8-s1", "w16-s0", "w16-s1"), "+")
+    assert not (folder / "runs").exists()
+    assert not (folder / "build").exists()
+    assert main(["run", "case.lmspec", "w8-s1", "--device", "cpu", "--jobs", "1"]) == 0
+    block = planned(capfd)
+    assert signs(block) == {"w8-s0": "+", "w8-s1": "=", "w16-s0": "+", "w16-s1": "+"}
+    assert block["attached"] == {"held_out": {"done": 1, "count": 4}}
+
+    edit(folder, "lr = 1e-3", "lr = 2e-3")
+    run = planned(capfd)["runs"][1]
+    assert (run["sign"], run["changed"]) == ("~", [{"path": "optim.lr", "old": 0.001, "new": 0.002}])
+    edit(folder, "lr = 2e-3", "lr = 1e-3")
+
+    (folder / "book.txt").write_text("another tale. " * 100)
+    run = planned(capfd)["runs"][1]
+    assert (run["sign"], [change["path"] for change in run["changed"]]) == ("~", ["book.txt"])
+    (folder / "book.txt").write_text("a tale of two cities, told once more. " * 40)
+
+    edit(folder, "[8, 16]", "[16]")
+    block = planned(capfd)
+    assert [run["name"] for run in block["orphans"]] == ["w8-s1"]
+    assert signs(block) == {"w16-s0": "+", "w16-s1": "+"}
+    assert planned(capfd, "--set", "base.steps = 4")["orphans"] == []
+
+
+def test_a_run_that_is_not_finished_tells_where_it_goes_on(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    edit(folder, "steps = 6", "steps = 6, limits { wall = 1ms }")
+    assert main(["run", "case.lmspec", "w16-s1", "--device", "cpu", "--jobs", "1"]) == 75
+    run = next(run for run in planned(capfd)["runs"] if run["name"] == "w16-s1")
+    kept = list((folder / "runs" / run["folder"] / "checkpoints").glob("step-*"))
+    assert kept
+    assert (run["sign"], run["steps"], run["running"]) == (">", 6, False)
+    assert run["step"] == max(int(path.name[5:]) for path in kept)
+    assert main(["plan", "case.lmspec"]) == 0
+    assert f"> 1 partial w16-s1: resumes at step {run['step']} of 6" in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_probe_on_a_finished_run_needs_replay(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "case.lmspec", "w8-s1", "--device", "cpu", "--jobs", "1"]) == 0
+    edit(folder, "eval held_out", PROBE + "eval held_out")
+    block = planned(capfd)
+    assert [run["replay"] for run in block["runs"]] == [[], ["flow"], [], []]
+    assert main(["plan", "case.lmspec"]) == 0
+    assert "! needs replay: probe flow of w8-s1" in capfd.readouterr().out
+    assert main(["run", "case.lmspec", "w8-s1", "--device", "cpu", "--replay", "--jobs", "1"]) == 0
+    assert planned(capfd)["runs"][1]["replay"] == []
