@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,13 +11,17 @@ from itertools import dropwhile
 
 from ..spec.diagnostic import LmcError
 from .commands import COMMANDS
-from .commands.common import EXIT_DIAGNOSTICS
+from .commands.common import EXIT_DIAGNOSTICS, EXIT_USAGE
 from .console import hang_up, show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = read_arguments(parser(), arguments)
+    top = parser()
+    options = read_arguments(top, arguments)
+    if options.run is None:
+        top.print_help()
+        return EXIT_USAGE
     try:
         code: int = options.run(options)
         return code
@@ -40,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="lmc", description="Language-model experiments from one file.")
     top.add_argument("--version", action="version", version=f"lmc {version('lmc')}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    top.set_defaults(run=None, refuse=top.error, listed=None)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
@@ -54,6 +60,9 @@ def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
 
     Leaves with a usage error of the command for what it does not know.
     """
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and not words[0].startswith("-"):
+        _check_command(parser, words[0])
     options, rest = parser.parse_known_args(arguments)
     wrong = rest if options.listed is None else list(dropwhile(lambda text: not text.startswith("-"), rest))
     if wrong:
@@ -61,6 +70,15 @@ def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
     if rest:
         setattr(options, options.listed, [*getattr(options, options.listed), *map(options.listed_kind, rest)])
     return options
+
+
+def _check_command(parser: argparse.ArgumentParser, word: str) -> None:
+    """Leave with a usage error that names the nearest command if `word` is none."""
+    known = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    if word not in known:
+        near = difflib.get_close_matches(word, known, 1)
+        hint = f"did you mean `lmc {near[0]}`?" if near else "`lmc --help` lists them"
+        parser.error(f"there is no command `{word}`; {hint}")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ UNSUPPORTED_FIELDS: dict[str, frozenset[str]] = {
 """Fields and nested blocks that the language names and this version does not have."""
 SPELLINGS = {"from": "sources"}
 """Fields that the language spells with a word that Python keeps for itself."""
+WORDS = {"start": "init"}
+"""Kinds of nested blocks that are written with another word than the kind's, for a user to read."""
 
 
 def option(
@@ -110,6 +112,11 @@ def variant(kind: str, name: str = "", *, revision: int = 1) -> Callable[[type[_
 def kind_of(cls: type) -> str:
     """Return the kind (or slot) that a registered class belongs to."""
     return str(cls.lmc_kind)  # type: ignore[attr-defined]
+
+
+def word_of(kind: str) -> str:
+    """Return the word that blocks of a kind, or slot, are written with."""
+    return WORDS.get(kind, kind)
 
 
 def variant_of(cls: type) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .common import EXIT_DIAGNOSTICS, add_spec, compiled_spec, lists
+from ..console import show
+from .common import EXIT_DIAGNOSTICS, add_spec, lists
 
 HELP = "find mistakes; writes nothing"
 
@@ -19,5 +20,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """`lmc check`."""
-    codes = [compiled_spec(path, options, options.format).plan is None for path in options.file]
-    return EXIT_DIAGNOSTICS if any(codes) else 0
+    from ..pipeline import compile_spec
+
+    compiled = [compile_spec(path, options.overlays, options.settings) for path in options.file]
+    show([found for one in compiled for found in one.diagnostics.items], options.format)
+    return EXIT_DIAGNOSTICS if any(one.plan is None for one in compiled) else 0

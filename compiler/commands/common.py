@@ -16,12 +16,12 @@ BUILD = Path("build")
 EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
 
 
-def compiled_spec(path: Path, options: argparse.Namespace, format_: str = "text") -> Any:
+def compiled_spec(path: Path, options: argparse.Namespace) -> Any:
     """Return a spec compiled with the changes that were asked for, after printing what was found in it."""
     from ..pipeline import compile_spec
 
     compiled = compile_spec(path, options.overlays, options.settings)
-    show(compiled.diagnostics.items, format_)
+    show(compiled.diagnostics.items, "text")
     return compiled
 
 
@@ -96,7 +96,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 def add_spec(command: argparse.ArgumentParser, *, many: bool = False) -> None:
     """Add the file of a spec, or several, and changes of it."""
-    command.add_argument("file", type=Path, nargs="+" if many else None, help=".lmspec file")
+    command.add_argument("file", type=Path, nargs="+" if many else None, metavar="FILE", help=".lmspec file")
     add_changes(command)
 
 

@@ -13,16 +13,17 @@ HELP = "what a diagnostic means"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what may be said after `lmc explain`."""
-    command.add_argument("code", help="such as LM0203")
+    command.add_argument("code", metavar="CODE", help="such as LM0203")
 
 
 def run(options: argparse.Namespace) -> int:
     """`lmc explain`."""
     from ..diagnostics.codes import CODES
 
-    code = CODES.get(options.code.upper())
+    asked = options.code.upper()
+    code = CODES.get(asked) or CODES.get(f"LM{asked:0>4}")
     if code is None:
-        print(f"there is no code {options.code}; codes are {', '.join(CODES)}", file=sys.stderr)
+        print(f"there is no code {options.code}; `lmc docs` lists them", file=sys.stderr)
         return EXIT_USAGE
     print(explanation(code), end="")
     return 0

@@ -37,7 +37,7 @@ class _Text:
     def block(self, found: Diagnostic) -> str:
         title = f"{found.severity}[{found.code}]"
         line = f"{title}: {found.message}"
-        place = "" if found.span is None else f"{shown_path(found.span)}:{found.span.line}:{found.span.column}"
+        place = _shown_place(found.span)
         gap = " " * max(2, WIDTH - len(line)) if place else ""
         head = self.paint(title, COLORS[found.severity]) + self.paint(f": {found.message}", BOLD) + gap + place
         lines = [head]
@@ -66,6 +66,11 @@ class _Text:
         caret = self.paint(marks + (f" {text}" if text else ""), color)
         found.append(f"{self.paint(' ' * gutter + ' |', BLUE)} {' ' * _cells(before)}{caret}")
         return found
+
+
+def _shown_place(span: Span | None) -> str:
+    """Return `path:line:column`; nothing for what is in no text, as a file that cannot be read."""
+    return "" if span is None or not span.source.text else f"{shown_path(span)}:{span.line}:{span.column}"
 
 
 def _width(span: Span) -> int:
@@ -125,8 +130,20 @@ def render_github(diagnostics: Iterable[Diagnostic]) -> str:
     """Return diagnostics as workflow commands that annotate changed lines."""
     lines = []
     for found in diagnostics:
-        where = f"file={found.span.source.path},line={found.span.line},col={found.span.column}," if found.span else ""
+        where = "" if found.span is None else f"{_annotated(found.span)},"
         level = {"hint": "notice"}.get(found.severity, found.severity)
-        text = (found.message + (f"\n{found.help}" if found.help else "")).replace("%", "%25").replace("\n", "%0A")
-        lines.append(f"::{level} {where}title={found.code}::{text}")
+        text = found.message + (f"\n{found.help}" if found.help else "")
+        lines.append(f"::{level} {where}title={found.code}::{_escaped(text)}")
     return "\n".join(lines)
+
+
+def _annotated(span: Span) -> str:
+    """Return the place of an annotation; columns count only within one line."""
+    line, column = span.source.line_col(max(span.start, span.end - 1))
+    place = f"file={_escaped(shown_path(span), ':,')},line={span.line},endLine={line}"
+    return f"{place},col={span.column},endColumn={column}" if line == span.line else place
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Return text as workflow commands take it."""
+    return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...spec.diagnostic import LmcError, fail
-from ...spec.schema import SPELLINGS, fields
-from ..resolve.cells import Cell, Scope
+from ...spec.schema import SPELLINGS, fields, variant_of
+from ..resolve.cells import Cell, Scope, is_map, spelled
+from ..resolve.declare import Decl
 from ..resolve.problems import READ, Problem, Unknown
 from ..resolve.references import is_slot
 from ..resolve.values import DeclRef, shown
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
-    """Yield the value of `block.path`, in run `@id-or-name` of a grid, and what set it.
+    """Yield the value of `block.path`, in run `@id-or-name` of a grid, and what set it; of a block, its fields.
 
     Raises LmcError: LM0207 for a path that leads nowhere, LM0809 for an unknown run.
     """
@@ -32,9 +34,12 @@ def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
     worlds = builder.worlds.get(head)
     if worlds is None:
         decl = builder.program.main.names.get(head)
-        if decl is None or not names:
-            raise fail("LM0207", f"there is no block `{head}`", help="write BLOCK.path, such as fine.model.width")
-        yield from _explain(builder.null, builder.null.instance(decl), names, query)  # type: ignore[arg-type]
+        if not isinstance(decl, Decl) or decl.kind in ("grid", "overlay"):
+            known = [decl.name for decl in builder.program.main.decls]
+            near = difflib.get_close_matches(head, known, 1)
+            help = f"did you mean `{near[0]}`?" if near else "write BLOCK.path, such as fine.model.width"
+            raise fail("LM0207", f"there is no block `{head}`", help=help)
+        yield from _explain(builder.null, builder.null.instance(decl), names, query)
         return
     world = _at_run(builder, head, worlds, run)
     assert world.root is not None
@@ -53,45 +58,89 @@ def _at_run(builder: PlanBuilder, head: str, worlds: list[World], run: str) -> W
 
 
 def _explain(world: World, cell: Cell, names: list[str], query: str) -> Iterator[str]:
-    world, owner, name = _walk(world, cell, names, query)
-    spelling = SPELLINGS.get(name, name)
-    try:
-        ref = tree.Ref(tree.Name(name, owner.span), (), owner.span)
-        value = shown(world.evaluator.expr(ref, Scope((owner,), owner.root.module)))
-    except Unknown as error:
-        value = f"(known only when the run {READ[error.what][0]})"
-    except Problem:
-        value = "(a block)"
-    yield f"{query} = {value}"
-    if spelling not in fields(owner.cls):
-        yield f"  computed from the fields of {owner.kind} `{owner.name}`"
+    for number, name in enumerate(names):
+        inner = _inner(world, cell, name, last=number == len(names) - 1)
+        if inner is None and number == len(names) - 1:
+            yield from _field(world, cell, name, query)
+            return
+        if inner is None:
+            raise _nowhere(cell, query, name)
+        world, cell = inner
+    yield from _block(world, cell, query)
+
+
+def _inner(world: World, cell: Cell, name: str, *, last: bool) -> tuple[World, Cell] | None:
+    """Return the block that a name leads to: a nested one, or before the last name the one that a field refers to."""
+    known = SPELLINGS.get(name, name)
+    inner = cell.block_named(name)
+    if inner is None and known in fields(cell.cls) and is_slot(cell, known):
+        inner = cell.slot(known)
+    elif inner is None and not last and known in fields(cell.cls) and fields(cell.cls)[known].metadata["ref"]:
+        value = world.evaluator.value(cell, known)
+        inner = world.instance(value.decl) if isinstance(value, DeclRef) else None
+    if inner is not None and inner.kind == "stage":
+        world = world.border(inner.root).stages[inner.name]
+        inner = world.root
+    return None if inner is None else (world, inner)
+
+
+def _field(world: World, cell: Cell, name: str, query: str) -> Iterator[str]:
+    known = SPELLINGS.get(name, name)
+    if known not in fields(cell.cls) and not isinstance(getattr(cell.cls, name, None), property):
+        raise _nowhere(cell, query, name)
+    yield f"{query} = {_value(world, cell, name)}"
+    if known not in fields(cell.cls):
+        yield f"  computed from the fields of {cell.kind} `{cell.name}`"
         return
-    for number, origin in enumerate(chain(world, owner, spelling)):
+    for number, origin in enumerate(chain(world, cell, known)):
         place = f"   {origin.place}" if origin.place else ""
         yield f"  {'set by' if number == 0 else 'over  '} {origin.source}: {origin.text}{place}"
 
 
-def _walk(world: World, cell: Cell, names: list[str], query: str) -> tuple[World, Cell, str]:
-    for number, name in enumerate(names[:-1]):
-        known = SPELLINGS.get(name, name)
-        inner = cell.block_named(name)
-        if inner is None and known in fields(cell.cls) and is_slot(cell, known):
-            inner = cell.slot(known)
-        elif inner is None and known in fields(cell.cls) and fields(cell.cls)[known].metadata["ref"]:
-            value = world.evaluator.value(cell, known)
-            inner = world.instance(value.decl) if isinstance(value, DeclRef) else None
-        if inner is None:
-            raise _nowhere(query, ".".join(names[: number + 1]))
-        if inner.kind == "stage":
-            world = world.border(inner.root).stages[inner.name]
-            assert world.root is not None
-            inner = world.root
-        cell = inner
-    last = names[-1] if names else ""
-    if SPELLINGS.get(last, last) not in fields(cell.cls) and not hasattr(cell.cls, last):
-        raise _nowhere(query, last)
-    return world, cell, last
+def _block(world: World, cell: Cell, query: str) -> Iterator[str]:
+    """Yield a block's variant and place, and each of its fields with what set it."""
+    written = cell.parent is None or cell.span != cell.parent.span
+    yield f"{query} = {variant_of(cell.cls) or cell.kind} {{ }}   {cell.span if written else 'schema default'}"
+    rows = [(spelled(name), *_row(world, cell, name)) for name in fields(cell.cls) if _told(cell, name)]
+    for name, value, source in rows:
+        yield f"  {name} = {value}   {source}"
+    for blocks in cell.named.values():
+        for name, inner in blocks.items():
+            yield f"  {name} = {variant_of(inner.cls) or inner.kind} {{ }}   {inner.span}"
 
 
-def _nowhere(query: str, part: str) -> LmcError:
-    return fail("LM0207", f"`{query}` leads nowhere: there is no `{part}`")
+def _told(cell: Cell, name: str) -> bool:
+    known = fields(cell.cls)[name].metadata
+    return not known["hidden"] and not known["repeat"] and not is_map(cell.cls, name)
+
+
+def _row(world: World, cell: Cell, name: str) -> tuple[str, str]:
+    if is_slot(cell, name):
+        inner = cell.slot(name)
+        if inner is not None:
+            place = str(inner.span) if inner.span != cell.span else "schema default"
+            return f"{variant_of(inner.cls) or inner.kind} {{ }}", place
+    origins = chain(world, cell, name)
+    source = f"{origins[0].source}   {origins[0].place or ''}".rstrip() if origins else ""
+    return _value(world, cell, spelled(name)), source
+
+
+def _value(world: World, cell: Cell, name: str) -> str:
+    if SPELLINGS.get(name, name) in fields(cell.cls) and is_slot(cell, SPELLINGS.get(name, name)):
+        return "none"
+    try:
+        ref = tree.Ref(tree.Name(name, cell.span), (), cell.span)
+        return shown(world.evaluator.expr(ref, Scope((cell,), cell.root.module)))
+    except Unknown as error:
+        return f"(known only when the run {READ[error.what][0]})"
+    except Problem:
+        return "(asked when the run goes on)"
+
+
+def _nowhere(cell: Cell, query: str, part: str) -> LmcError:
+    if SPELLINGS.get(part, part) in fields(cell.cls):
+        return fail("LM0207", f"`{query}` leads nowhere: `{part}` is no block here")
+    known = [*(spelled(name) for name, a in fields(cell.cls).items() if not a.metadata["hidden"])]
+    near = difflib.get_close_matches(part, known, 1)
+    help = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known)}"
+    return fail("LM0207", f"`{query}` leads nowhere: {cell.what} has no `{part}`", help=help)

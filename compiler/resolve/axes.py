@@ -144,7 +144,7 @@ def _listed(path: str, text: AxisText, draft: Draft, world: World) -> Axis:
 def _drawn(distribution: Distribution, path: str, text: AxisText, draft: Draft, world: World) -> Axis:
     expr = text.written.expr
     if "n" not in draft.draw:
-        message = f"`{distribution.name}` is drawn from, and `draw` says not how often"
+        message = f"`{distribution.name}` is drawn from, and `draw` does not say how often"
         raise problem("LM0209", expr.span, message, help="write draw { n = 20 } into the grid")
     n = _whole(draft.draw["n"], "n", 1, world)
     seed = _whole(draft.draw["seed"], "seed", None, world) if "seed" in draft.draw else 0

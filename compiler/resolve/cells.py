@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from attrs import Factory, define, evolve, field, frozen
 
-from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, kind_of, members, slot, variant_of
+from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, kind_of, members, slot, variant_of, word_of
 from ...spec.span import Span
 from ..syntax import tree
 from .declare import Decl, Module
@@ -157,8 +157,8 @@ class Cell:
     @property
     def what(self) -> str:
         """The block in a reader's words."""
-        variant = variant_of(self.cls)
-        return f"{self.kind} variant `{variant}`" if variant else f"`{self.kind}`"
+        variant, word = variant_of(self.cls), word_of(self.kind)
+        return f"{word} variant `{variant}`" if variant else f"`{word}`"
 
     def chain(self) -> tuple[Cell, ...]:
         """Return the cell and those that it is nested in, from inside out."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import Factory, define, field
 
 from ...spec.diagnostic import Diagnostics, Edit, Label
-from ...spec.schema import REASONS, REGISTRY, UNSUPPORTED
+from ...spec.schema import REASONS, REGISTRY, UNSUPPORTED, word_of
 from ...spec.span import Source, Span
 from ..syntax import tree
 from ..syntax.parse import KINDS, parse_file
@@ -83,7 +83,8 @@ class Loader:
             if at is None or problem.code != "LM0701":
                 self.diagnostics.add(problem)
             else:
-                self.diagnostics.error("LM0211", at, problem.message, help="paths are relative to this file")
+                help = problem.help or "paths are relative to this file"
+                self.diagnostics.error("LM0211", at, problem.message, help=help)
             return None
         for mistake in found.items:
             self.diagnostics.add(mistake)
@@ -173,7 +174,7 @@ class Loader:
     def _no_variant(self, decl: Decl) -> None:
         decl.poisoned = True
         known = ", ".join(REGISTRY.get(decl.kind, {}))
-        message = f"{decl.kind} `{decl.name}` says not which variant it is"
+        message = f"{decl.kind} `{decl.name}` does not say which variant it is"
         self.diagnostics.error("LM0202", decl.name_span, message, help=f"write {decl.kind} {decl.name} : {known}")
 
     def _unknown_base(self, decl: Decl, name: str, target: Decl | Module | tree.Let | None) -> None:
@@ -190,18 +191,19 @@ def unknown_variant(
     slot: str, name: str, span: Span, diagnostics: Diagnostics, blocks: list[str] | None = None
 ) -> None:
     """Record that a slot has no such variant, or that this version cannot run it."""
+    word = word_of(slot)
     if name in UNSUPPORTED.get(slot, ()):
         known = ", ".join(v for v in REGISTRY.get(slot, {}) if v)
-        message = f"{slot} variant `{name}` is not supported by this version"
+        message = f"{word} variant `{name}` is not supported by this version"
         diagnostics.error("LM0212", span, message, help=REASONS.get((slot, name), f"this version has {known}"))
         return
     known_names = [v for v in REGISTRY.get(slot, {}) if v] + (blocks or [])
     near = difflib.get_close_matches(name, known_names, 1)
-    listed = f"{slot} variants are {', '.join(known_names)}"
-    alone = f"`{slot}` has no variants: write {slot} {{ ... }}"
+    listed = f"{word} variants are {', '.join(known_names)}"
+    alone = f"`{word}` has no variants: write {word} {{ ... }}"
     help = f"did you mean `{near[0]}`?" if near else listed if known_names else alone
     edits = (Edit(span, near[0]),) if near else ()
-    diagnostics.error("LM0202", span, f"there is no {slot} variant `{name}`", help=help, edits=edits)
+    diagnostics.error("LM0202", span, f"there is no {word} variant `{name}`", help=help, edits=edits)
 
 
 def find_block(module: Module, ref: tree.Ref) -> Decl | Module | tree.Let | None:

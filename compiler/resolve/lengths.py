@@ -18,7 +18,7 @@ def check_length(cell: Cell) -> None:
         return _check_unwritten(cell, list(said.values()))
     if len(said) != 1:
         both = " and ".join(f"`{name}`" for name in said)
-        what = f"{both} are set" if said else f"train `{cell.name}` says not how long it is"
+        what = f"{both} are set" if said else f"train `{cell.name}` does not say how long it is"
         span = list(said.values())[-1].span if said else cell.span
         raise problem("LM0309", span, what, help="set exactly one of steps, tokens and epochs; the others follow")
     check_sizes(cell, *next(iter(said.items())))

@@ -152,7 +152,7 @@ def _length(fork: World) -> Setting:
         raise POISON
     said = [(name, settings[-1]) for name in LENGTHS if (settings := root.fields.get(name))]
     if len(said) != 1:
-        what = "says more than once" if said else "says not"
+        what = "says more than once" if said else "does not say"
         span = said[1][1].span if said else stage.span
         raise problem("LM0309", span, f"stage `{stage.name}` {what} how long it is", help="set steps or tokens in it")
     check_sizes(root, *said[0])

@@ -224,7 +224,7 @@ class Writer:
         if block.base is None:
             if not before:
                 variants = ", ".join(v for v in slot(cell.cls, name) if v)
-                message = f"`{name}` says not which variant it is"
+                message = f"`{name}` does not say which variant it is"
                 self.diagnostics.error("LM0202", block.kind.span, message, help=f"write {name} : {variants}")
                 cell.poisoned = True
                 return

@@ -6,6 +6,8 @@ Recovery: an error drops the statement that it is in and goes on after it, at th
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -24,6 +26,7 @@ LARGEST = 512 * 1024
 LONGEST_CHARACTER = 4
 DEEPEST = 100
 MOST_MISTAKES = 100
+MOST_NAMED = 8
 KINDS = frozenset(
     ["tokenizer", "model", "mesh", "store", "protocol", "data", "train", "probe", "eval", "plot", "grid", "overlay"]
 )
@@ -67,9 +70,28 @@ def read_bytes(path: Path, shown: str, diagnostics: Diagnostics) -> bytes | None
         else:
             return path.read_bytes()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        diagnostics.error("LM0701", span, f"`{shown}` cannot be read: {reason}")
+        message, help = _unreadable(path, shown, error)
+        diagnostics.error("LM0701", span, message, help=help)
     return None
+
+
+def _unreadable(path: Path, shown: str, error: OSError | ValueError) -> tuple[str, str]:
+    """Return why a file cannot be read, and which one may be meant: specs beside it, or in the folder that it is."""
+    if isinstance(error, FileNotFoundError):
+        near = difflib.get_close_matches(path.name, beside := _specs_in(path.parent), 1)
+        help = f"did you mean `{near[0]}`?" if near else f"specs there are {', '.join(beside)}" if beside else ""
+        return f"there is no file `{shown}`", help
+    if isinstance(error, IsADirectoryError):
+        inside = _specs_in(path)
+        return f"`{shown}` is a folder", f"name a spec in it: {', '.join(inside)}" if inside else "it holds no spec"
+    return f"`{shown}` cannot be read: {error.strerror if isinstance(error, OSError) else error}", ""
+
+
+def _specs_in(folder: Path) -> list[str]:
+    """Return the names of the first specs of a folder."""
+    with contextlib.suppress(OSError):
+        return sorted(path.name for path in folder.glob("*.lmspec"))[:MOST_NAMED]
+    return []
 
 
 def decode_source(data: bytes, shown: str, diagnostics: Diagnostics) -> Source | None:

@@ -1,0 +1,75 @@
+"""`lmc why`: values and blocks, what set them, and help where a path leads nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+from lmc.compiler.cli import main
+
+SPEC = """tokenizer bytes : byte {}
+data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 8 }
+model small : transformer { tokenizer = bytes, layers = 1, width = 8, mixer : attention { heads = 1 } }
+train base { model = small, data = book, steps = 10, batch = 2 }
+train tuned : base { init : checkpoint { run = base }, optim { lr = 3e-4, group norms { match = "*.norm.*" } } }
+overlay quick : tuned { steps = 5 }
+grid rates { base = tuned, over { optim.lr = [1e-3, 1e-2] } }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.lmspec").write_text(SPEC, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("tuned.batch", ["tuned.batch = 2", "  set by base `base`: 2   s.lmspec:4:62"]),
+        (
+            "tuned.optim.lr",
+            ["tuned.optim.lr = 0.0003", "  set by own field: 3e-4   s.lmspec:5:69", "  over   schema default"],
+        ),
+        ("tuned.model.width", ["tuned.model.width = 8", "  set by own field: 8   s.lmspec:3:68"]),
+        ("tuned.model.params", ["tuned.model.params = ", "  computed from the fields of model `small`"]),
+        ("tuned.model", ["tuned.model = small", "  set by base `base`: small   s.lmspec:4:22"]),
+        ("tuned.init", ["tuned.init = checkpoint { }   s.lmspec:5:22", "  run = base   own field   s.lmspec:5:48"]),
+        ("base.init", ["base.init = none", "  set by schema default: none"]),
+        ("base.optim", ["base.optim = adamw { }   schema default", "  lr = 0.001   schema default"]),
+        ("tuned.optim", ["tuned.optim = adamw { }", "  norms = group { }   s.lmspec:5:75"]),
+        ("tuned.optim.norms", ["tuned.optim.norms = group { }", '  match = "*.norm.*"   own field']),
+        ("tuned.optim.norms.lr_scale", ["tuned.optim.norms.lr_scale = 1"]),
+        ("small.mixer", ["small.mixer = attention { }   s.lmspec:3:71", "  heads = 1   own field   s.lmspec:3:99"]),
+        ("small", ["small = transformer { }   s.lmspec:3:7", "  mixer = attention { }   s.lmspec:3:71"]),
+        ("rates.optim.lr", ["rates.optim.lr = 0.001", "  set by axis of grid `rates`: axis [1e-3, 1e-2]"]),
+    ],
+)
+def test_a_path_is_explained(path: str, lines: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", "s.lmspec", path]) == 0
+    said = capsys.readouterr().out.splitlines()
+    for line in lines:
+        assert any(told.startswith(line) for told in said), said
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "help"),
+    [
+        ("bsae.batch", "there is no block `bsae`", "did you mean `base`?"),
+        ("quick.steps", "there is no block `quick`", ""),
+        ("base.btach", "`base.btach` leads nowhere: `train` has no `btach`", "did you mean `batch`?"),
+        ("small.mixer.head", "mixer variant `attention` has no `head`", "did you mean `heads`?"),
+        ("base.init.run", "`base.init.run` leads nowhere: `init` is no block here", ""),
+        ("tuned.init.rum", "init variant `checkpoint` has no `rum`", "did you mean `run`?"),
+        ("base.batch.size", "`batch` is no block here", ""),
+        ("small.num_params", "has no `num_params`", ""),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_helped(
+    path: str, message: str, help: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["why", "s.lmspec", path]) == 1
+    said = capsys.readouterr().err
+    assert "LM0207" in said
+    assert message in said
+    assert help in said
