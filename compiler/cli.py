@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gc
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from itertools import dropwhile
 
 from ..spec.diagnostic import LmcError
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import traceback
 
         traceback.print_exc()
-        print(f"\ninternal error of lmc {version('lmc')}: please report the lines above and the file", file=sys.stderr)
+        print(f"\ninternal error of {_version()}: please report the lines above and the file", file=sys.stderr)
         return EXIT_DIAGNOSTICS
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="lmc", description="Language-model experiments from one file.")
-    top.add_argument("--version", action="version", version=f"lmc {version('lmc')}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     top.set_defaults(run=None, refuse=top.error, listed=None)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
@@ -53,6 +53,20 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=module.run, refuse=command.error, listed=None)
         module.add_arguments(command)
     return top
+
+
+class _Version(argparse.Action):
+    """Prints the version; finding it out is slow, so only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(_version())
+        parser.exit()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"lmc {version('lmc')}"
 
 
 def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -81,5 +95,12 @@ def _check_command(parser: argparse.ArgumentParser, word: str) -> None:
         parser.error(f"there is no command `{word}`; {hint}")
 
 
+def process() -> None:
+    """Run the command line as a process. What it loaded is not searched for garbage at its end: that takes long."""
+    code = main()
+    gc.freeze()
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

@@ -12,7 +12,6 @@ from ...spec.plan import Node
 from ...spec.protocol import Automaton
 from ...spec.schema import fields
 from ...spec.units import Pattern
-from ..protocols.compile import ProtocolSource, compile_protocols
 from ..resolve.cells import Cell
 from ..resolve.declare import Decl
 from ..resolve.problems import POISON
@@ -20,6 +19,7 @@ from ..resolve.world import World
 from ..syntax import tree
 
 if TYPE_CHECKING:
+    from ..protocols.compile import ProtocolSource
     from .build import PlanBuilder
 
 
@@ -52,6 +52,8 @@ def compile_together(
     builder: PlanBuilder, world: World, protocols: Sequence[Cell], specials: Sequence[str]
 ) -> Automata | None:
     """Return the automata of protocols, or None after recording what is wrong with them."""
+    from ..protocols.compile import compile_protocols  # most specs have no protocol
+
     builder.compiled |= {cell.root for cell in protocols}
     sources = [source_of(world, cell) for cell in protocols]
     content = (tuple(source.content for source in sources), tuple(specials))
@@ -77,6 +79,8 @@ def check_unspoken(builder: PlanBuilder, decl: Decl) -> None:
 
 def source_of(world: World, cell: Cell) -> ProtocolSource:
     """Return a protocol as it was written."""
+    from ..protocols.compile import ProtocolSource
+
     spec, call = world.spec(cell), cell.slot("call")
     assert call is not None
     opening, closing = _literal(call, "open", spec.call.open), _literal(call, "close", spec.call.close)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from functools import cache
+from typing import Any
 
 from attrs import Factory, define
 from lark import Lark, Token
@@ -51,7 +52,9 @@ class Lexed:
 
 def lex(source: Source, kinds: Collection[str], diagnostics: Diagnostics) -> Lexed:
     """Return the tokens of a source; what is never closed is reported and closed."""
-    raw = list(grammar().lex(source.text))
+    # Lark.lex would build a lexer at each call.
+    reading: Any = grammar().parse_interactive(source.text, start="start")
+    raw = list(reading.lexer_thread.lex(reading.parser_state))
     comments = _comments(source, raw)
     return Lexed(list(_Separator(source, raw, kinds, diagnostics).run()), comments)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -25,6 +26,7 @@ from .lexer import Lexed, grammar, lex
 LARGEST = 512 * 1024
 LONGEST_CHARACTER = 4
 DEEPEST = 100
+BRACKET = re.compile(r"[()\[\]{}]")
 MOST_MISTAKES = 100
 MOST_NAMED = 8
 KINDS = frozenset(
@@ -160,10 +162,11 @@ def _readable(source: Source, diagnostics: Diagnostics) -> bool:
         diagnostics.error("LM0106", Span(source, at, at + 1), "the file holds a NUL character", help="remove it")
         return False
     depth = 0
-    for at, char in enumerate(text):
-        depth += (char in "([{") - (char in ")]}")
+    for bracket in BRACKET.finditer(text):
+        depth += 1 if bracket.group() in "([{" else -1
         if depth > DEEPEST:
-            diagnostics.error("LM0105", Span(source, at, at + 1), f"brackets are nested deeper than {DEEPEST}")
+            span = Span(source, bracket.start(), bracket.end())
+            diagnostics.error("LM0105", span, f"brackets are nested deeper than {DEEPEST}")
             return False
     return True
 

@@ -1,0 +1,131 @@
+"""CPU time of the language tools on a spec of 300 lines: `lmc check` as a whole process, `lmc fmt` warm; one core.
+
+    python benchmarks/bench_language.py [--repeat N] [--json FILE]
+
+Goals: check 0.25 s, fmt 0.12 s. A calibration loop in the same run tells machines apart. The parse table of the
+language is in its cache, as it is after the first command.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lmc.compiler.format.format import format_source
+from lmc.compiler.syntax.parse import parse
+from lmc.spec.diagnostic import Diagnostics
+from lmc.spec.span import Source
+
+CALIBRATION = "x = 0\nfor i in range(10_000_000): x += i"
+LINES = 300
+STUDY = """
+# Study {n}: a text, a small model and what its width does.
+tokenizer bytes_{n} : byte {{ specials = ["<|eod|>"] }}
+data book_{n} : text {{
+  source       = file("book.txt")
+  tokenizer    = bytes_{n}
+  seq_len      = 256
+  document_end = "<|eod|>"
+  split {{ train = 0.9, valid = 0.1 }}
+}}
+model small_{n} : transformer {{
+  tokenizer = bytes_{n}  # the vocabulary is derived
+  layers    = 4
+  width     = 128
+  mixer     : attention {{ heads = 4 }}
+  mlp       : swiglu {{ hidden = 4 * width }}
+  positions : rope {{ theta = 10k }}
+}}
+train base_{n} {{
+  model = small_{n}
+  data  = book_{n}
+  steps = 5k, batch = 64, seed = 1337
+  optim    : adamw {{ lr = 1e-3, betas = [0.9, 0.99], weight_decay = 0.1, clip = 1.0 }}
+  schedule : cosine {{ warmup = 100, floor = optim.lr / 10 }}
+  every {{ eval = 250, checkpoint = 1k, log = 10 }}
+  assert batch % 8 == 0 : "eight at a time"
+}}
+eval held_out_{n} : loss {{ run = base_{n}, split = "valid", unit = "bits/byte", examples = 64 }}
+grid widths_{n} {{
+  base = base_{n}
+  over {{
+    model.width = [64, 128, 256]
+    optim.lr    = logspace(-4, -2, 3)
+  }}
+  where = not (model.width == 256 and optim.lr > 5e-3)
+  seeds = range(2)
+  name  = f"study{n}-d{{model.width}}-lr{{optim.lr:.1e}}-s{{seed}}"
+}}
+overlay quick_{n} : widths_{n} {{ base.steps = 50, over {{ model.width = [64] }}, seeds = [0] }}
+plot curve_{n} : line {{
+  from = widths_{n}
+  x = model.width, y = held_out_{n}.loss, color = optim.lr
+  scale {{ x = "log2" }}
+}}
+"""
+
+
+def spec() -> str:
+    count = -(-LINES // STUDY.count("\n"))
+    return "edition = 1\n" + "".join(STUDY.format(n=n) for n in range(count))
+
+
+def cpu_seconds(command: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def warm(call: Callable[[], object]) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--repeat", type=int, default=7)
+    options.add_argument("--json", type=Path)
+    chosen = options.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    neat = Source("spec.lmspec", spec())
+    ugly = Source("spec.lmspec", neat.text.replace(" = ", "=").replace("  ", "   "))
+    assert format_source(neat, Diagnostics()) == neat.text == format_source(ugly, Diagnostics())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spec.lmspec"
+        path.write_text(neat.text, encoding="utf-8")
+        lmc = [sys.executable, "-m", "lmc.compiler.cli"]
+        measures = {
+            "calibration (10M additions)": lambda: cpu_seconds([sys.executable, "-c", CALIBRATION]),
+            "an empty process": lambda: cpu_seconds([sys.executable, "-c", ""]),
+            "lmc --version, cold": lambda: cpu_seconds([*lmc, "--version"]),
+            "lmc check, cold": lambda: cpu_seconds([*lmc, "check", str(path)]),
+            "lmc fmt --check, cold": lambda: cpu_seconds([*lmc, "fmt", "--check", str(path)]),
+            "parse, warm": lambda: warm(lambda: parse(neat, Diagnostics())),
+            "fmt, warm, as it should be": lambda: warm(lambda: format_source(neat, Diagnostics())),
+            "fmt, warm, every line changes": lambda: warm(lambda: format_source(ugly, Diagnostics())),
+        }
+        times = {name: [measure() for _ in range(chosen.repeat)] for name, measure in measures.items()}
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {chosen.repeat} runs each"
+    )
+    print(f"{len(neat.text.splitlines())} lines, {len(neat.text):,} characters")
+    for name, values in times.items():
+        low, middle, high = min(values), statistics.median(values), max(values)
+        print(f"{name:<30} {middle:7.3f} s CPU   ({low:.3f} to {high:.3f})")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"python": platform.python_version(), "cpu_seconds": times}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
