@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from itertools import dropwhile
+from types import ModuleType
 
 from ..spec.diagnostic import LmcError
 from .commands import COMMANDS
@@ -48,11 +49,15 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=None, refuse=top.error, listed=None)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        command = commands.add_parser(command_name(module), help=module.HELP, description=module.HELP)
         command.set_defaults(run=module.run, refuse=command.error, listed=None)
         module.add_arguments(command)
     return top
+
+
+def command_name(module: ModuleType) -> str:
+    """Return the word of a command: the name of its module, without the `_` behind a word of Python."""
+    return module.__name__.rpartition(".")[2].rstrip("_")
 
 
 class _Version(argparse.Action):
@@ -88,7 +93,7 @@ def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | N
 
 def _check_command(parser: argparse.ArgumentParser, word: str) -> None:
     """Leave with a usage error that names the nearest command if `word` is none."""
-    known = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    known = list(map(command_name, COMMANDS))
     if word not in known:
         near = difflib.get_close_matches(word, known, 1)
         hint = f"did you mean `lmc {near[0]}`?" if near else "`lmc --help` lists them"

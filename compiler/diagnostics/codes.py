@@ -213,6 +213,48 @@ _RUN_TIME = (
         "An error that lmc does not know; the traceback is kept.",
         "a bug, or a broken machine",
     ),
+    (
+        "LM1001",
+        "a configuration cannot be read",
+        "It must be one YAML document: a mapping of names to values, indented with spaces.",
+        "a line is indented with a tab",
+    ),
+    (
+        "LM1002",
+        "a key is there twice",
+        "Readers of YAML keep one of the values, and not all the same one.",
+        "`lr` stands twice in `optim`",
+    ),
+    (
+        "LM1003",
+        "readers of YAML differ about a value",
+        "Versions 1.1 and 1.2 take it for different things; the message says how it was read.",
+        "`lr: 1e-3`, a text in YAML 1.1",
+    ),
+    (
+        "LM1004",
+        "a value of a configuration cannot be used",
+        "It has another type than its codebase wants, or says what lmc cannot do.",
+        "`nb_layers: two`",
+    ),
+    (
+        "LM1005",
+        "a part was not carried over",
+        "lmc has nothing like it, or does it in another way; the spec lists it in a comment.",
+        "`launcher.slurm`",
+    ),
+    (
+        "LM1006",
+        "configurations do not make one spec",
+        "Files that are imported together are of one codebase, have one grid and differ in values alone.",
+        "one file trains on dialogues and the other on text",
+    ),
+    (
+        "LM1007",
+        "a list that is written as text cannot be read",
+        "`range`, lists, comprehensions and arithmetic are read; nothing is executed.",
+        "`n_data: sorted(os.listdir('.'))`",
+    ),
 )
 CODES: dict[str, Code] = {row[0]: Code(*row) for row in (*_TABLE, *_RUN_TIME)}
 FAMILIES: dict[str, str] = {
@@ -225,5 +267,6 @@ FAMILIES: dict[str, str] = {
     "07": "Data",
     "08": "Plan and resume",
     "09": "Run time",
+    "10": "Configurations that are imported",
 }
 """What the third and fourth character of a code say."""
