@@ -13,7 +13,7 @@ from types import ModuleType
 from ..spec.diagnostic import LmcError
 from .commands import COMMANDS
 from .commands.common import EXIT_DIAGNOSTICS, EXIT_USAGE
-from .console import hang_up, show
+from .console import hang_up, placed, show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except LmcError as error:
-        show([error.diagnostic], "text")
+        show([placed(error.diagnostic, error.place)], "text")
         return EXIT_DIAGNOSTICS
     except BrokenPipeError:
         hang_up()

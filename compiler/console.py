@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from attrs import evolve
+
 from ..spec.diagnostic import Diagnostic
 from ..spec.span import Source, Span
 from .diagnostics.codes import Code
@@ -33,16 +35,21 @@ def show(found: Sequence[Diagnostic], format_: str) -> None:
 
 def render_failure(data: dict[str, Any]) -> str:
     """Return the text of a node's failure, at the declaration of its block."""
-    span = None
-    if data.get("place"):
-        path, line, column, text = data["place"]
-        try:
-            source = Source(path, Path(path).read_text(encoding="utf-8"))
-            start = source.line_starts[line - 1] + column - 1
-            span = Span(source, start, start + len(text))
-        except (OSError, ValueError, IndexError):
-            span = None
-    return render_text([Diagnostic(data["code"], data["message"], span, help=data["help"])], color=colored(sys.stderr))
+    found = placed(Diagnostic(data["code"], data["message"], None, help=data["help"]), data.get("place"))
+    return render_text([found], color=colored(sys.stderr))
+
+
+def placed(found: Diagnostic, place: Sequence[Any] | None) -> Diagnostic:
+    """Return a diagnostic at a place of a spec, its path, line, column and text, if the file still has that line."""
+    if not place:
+        return found
+    path, line, column, text = place
+    try:
+        source = Source(path, Path(path).read_text(encoding="utf-8"))
+        start = source.line_starts[line - 1] + column - 1
+    except (OSError, ValueError, IndexError):
+        return found
+    return evolve(found, span=Span(source, start, start + len(text)))
 
 
 def explanation(code: Code) -> str:

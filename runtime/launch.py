@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,10 +23,12 @@ from ..spec.diagnostic import LmcError
 from ..spec.plan import Plan, closure
 from ..spec.schema import kind_of
 from ..spec.tokenizer import BpeTokenizer
+from .ahead import check_runnable
 from .events import Event, parse_event
 from .extras import check_trackers
 from .inputs import InputDigests
 from .progress import Render, Reporter, reporter
+from .secrets import secret_variables
 from .store.plan_files import read_plan
 from .store.run_store import RunStore
 from .summary import show_results
@@ -60,10 +62,11 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     """Run a compiled plan and return the exit code: 0 done, 3 a node failed, 75 stopped with a checkpoint.
 
     `render` makes text of a failure event's data. Raises LmcError for what stops the command before any work:
-    a damaged plan, an unknown block, a missing file, a store that cannot be written.
+    a damaged plan, what no component can do, an unknown block, a missing file, a store that cannot be written.
     """
     plan = read_plan(folder)
     nodes = closure(plan.nodes, select(plan, options.blocks))
+    check_runnable(plan, nodes)
     missing = todo(plan, nodes, RunStore(options.store), replay=options.replay)
     runs = {point.run for point in plan.points} & set(nodes)
     stored = [node_id for node_id in nodes if is_stored(plan.nodes[node_id].spec)]
@@ -73,7 +76,8 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     if missing:
         check_trackers(plan.nodes[node_id] for node_id in missing)
         RunStore(options.store).create()
-        code = work(folder, options, jobs_for(plan, missing, options), reporter(render))
+        secrets = secret_variables(plan, missing, os.environ)
+        code = work(folder, options, jobs_for(plan, missing, options), reporter(render), secrets)
     if code != EXIT_INTERRUPTED:
         show_results(plan, nodes, options.blocks, options.store)
     return code
@@ -101,14 +105,14 @@ def jobs_for(plan: Plan, missing: Sequence[str], options: RunOptions) -> int:
     return 1 if on_gpu else max(1, min(len(os.sched_getaffinity(0)), trainings))
 
 
-def work(folder: Path, options: RunOptions, jobs: int, out: Reporter) -> int:
-    """Run workers until they end; return the worst of their exit codes."""
+def work(folder: Path, options: RunOptions, jobs: int, out: Reporter, secrets: Mapping[str, str]) -> int:
+    """Run workers until they end, `secrets` in their environment; return the worst of their exit codes."""
     command = [sys.executable, "-m", "lmc.runtime", str(folder), *options.blocks]
     command += ["--store", str(options.store), "--started", repr(time.time())]
     command += ["--device", options.device] if options.device else []
     command += ["--execution", str(options.execution)] if options.execution else []
     command += ["--replay"] if options.replay else []
-    env = {**os.environ, **environment(jobs)}
+    env = {**os.environ, **environment(jobs), **secrets}
     workers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True)
         for _ in range(jobs)

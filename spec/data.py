@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import Factory, frozen
-from attrs.validators import ge, optional
+from attrs.validators import ge, gt, optional
 
 from .schema import option, variant
 from .sources import HfDataset, Jsonl, Parquet, Url
@@ -111,3 +111,34 @@ class Dialogues:
     )
     spoken: tuple[str, ...] = option('The protocols, with replies = "tools".', ref="protocol", hidden=True, default=())
     automaton: str | None = option("Automaton of `spoken`.", ref="automaton", hidden=True, default=None, identity=False)
+
+
+@variant("segment")
+@frozen(kw_only=True)
+class Segment:
+    """A part of made data."""
+
+    examples: int = option("How many examples.", unit="examples", validator=ge(1))
+
+
+@variant("data", "mqar", runs=False)
+@frozen(kw_only=True)
+class Mqar:
+    """Multi-query associative recall: pairs of keys and values, then keys whose values are asked for.
+
+    Arora et al. 2023 (Zoology), section 4 and its published code: keys are ids below `vocab` / 2, values those above;
+    the i-th query lies at a distance that is drawn with a power law; only positions of queries are trained.
+    """
+
+    vocab: int = option("Number of token ids.", unit="ids", default=8192, validator=ge(4))
+    seq_len: int = option("Tokens of one example.", unit="tokens", default=64, validator=ge(4))
+    pairs: int = option("Pairs of key and value in an example.", default=8, validator=ge(1))
+    power: float = option(
+        "The a of the law g^(a - 1) of the gap g before a query; 1 is uniform.", default=0.01, validator=gt(0.0)
+    )
+    fill: Literal["zeros", "random"] = option(
+        "What stands where nothing is asked: id 0, or ids that are drawn evenly.", default="zeros"
+    )
+    train: Segment = option("What is trained on.", default=Segment(examples=100_000))
+    test: Segment = option("What is held out.", default=Segment(examples=3_000))
+    seed: int = option("Seed of the examples.", default=0)

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from .mesh import Mesh
-from .model import Attention, Transformer
+from .model import Attention, Stack, SwiGLU
 from .optim import SGD, Muon
 from .train import Train
 
@@ -52,7 +52,7 @@ class Estimate:
 
 def estimate(train: Train, spec_of: Callable[[str], Any]) -> Estimate:
     """Return what a training will take; `spec_of` gives the spec of a node."""
-    model: Transformer = spec_of(train.model)
+    model: Stack = spec_of(train.model)
     mesh = Mesh() if train.mesh is None else spec_of(train.mesh)
     parts = [(s.steps, s.batch, spec_of(s.data).seq_len) for s in train.stages]
     if not parts and train.steps is not None:
@@ -71,7 +71,7 @@ def estimate(train: Train, spec_of: Callable[[str], Any]) -> Estimate:
     return Estimate(params, tokens, flops, state, activation_bytes(train, model, rows, longest) // mesh.tp)
 
 
-def flops_per_token(model: Transformer, length: int) -> float:
+def flops_per_token(model: Stack, length: int) -> float:
     """Return the operations of forward and backward pass per token of examples of `length`, all positions trained.
 
     6 per matmul weight, and 6 L S D for causal attention of S positions, less what a window of W with M sinks hides,
@@ -87,7 +87,7 @@ def flops_per_token(model: Transformer, length: int) -> float:
     return dense + 6.0 * model.layers * channels * (length**2 - (length - seen) ** 2) / length
 
 
-def state_bytes(train: Train, model: Transformer) -> int:
+def state_bytes(train: Train, model: Stack) -> int:
     """Return the bytes of parameters, their copy to compute with, gradients, optimiser state and running mean."""
     precision, optim, params = train.precision, train.optim, model.num_params()
     kept, compute, reduce = (BYTES[d] for d in (precision.params, precision.compute, precision.reduce))
@@ -104,7 +104,7 @@ def state_bytes(train: Train, model: Transformer) -> int:
     return found + (0 if train.ema is None else 4 * params)
 
 
-def activation_bytes(train: Train, model: Transformer, rows: int, length: int) -> int:
+def activation_bytes(train: Train, model: Stack, rows: int, length: int) -> int:
     """Return the bytes that `rows` examples of `length` keep for the backward pass, logits included.
 
     A block keeps its input and what follows each normalisation twice over, queries, keys, values, what attention gives
@@ -117,7 +117,7 @@ def activation_bytes(train: Train, model: Transformer, rows: int, length: int) -
         mixed = head * (3 * mixer.heads + 2 * mixer.kv_heads)
     else:
         mixed = 8 * width
-    block = 4 * width + mixed + 4 * model.mlp.hidden
+    block = 4 * width + mixed + (4 * model.mlp.hidden if isinstance(model.mlp, SwiGLU) else 0)
     names = [f"blocks.{number}" for number in range(model.layers)]
     again = sum(any(fnmatchcase(name, pattern) for pattern in train.remat.blocks) for name in names)
     saved = width * (1 + len(train.remat.save))

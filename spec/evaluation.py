@@ -11,7 +11,16 @@ from .sample import Sample
 from .schema import option, variant
 from .units import Steps
 
-Checkpoint = str | int
+Checkpoint = Literal["last", "best"] | Steps
+
+
+def checkpoint_option() -> Any:
+    """Return the field that says which checkpoint of a run is meant."""
+    return option(
+        'Which checkpoint of `run`: its "last", its "best" by `keep.best`, or that of a step which the run keeps.',
+        default="last",
+        ahead=lambda value: value != "last",
+    )
 
 
 def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
@@ -26,6 +35,7 @@ class LossEval:
     """Mean cross entropy of trained positions. Metrics: `loss` (nats per token), `bits_per_byte`."""
 
     run: str = option("The training.", ref="train")
+    checkpoint: Checkpoint = checkpoint_option()
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     split: Literal["train", "valid"] = option("Which part.", default="valid")
     unit: Literal["nats", "bits/byte"] = option("Unit that tables show.", default="nats", identity=False)
@@ -46,6 +56,7 @@ class AnswersEval:
     """
 
     run: str = option("The training.", ref="train")
+    checkpoint: Checkpoint = checkpoint_option()
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
     match: Literal["ends", "contains", "exact"] = option("How the last turn must meet the answer turn.", default="ends")
@@ -68,6 +79,7 @@ class GenerateEval:
     """Samples, written to `samples.jsonl` and `samples.txt`. Metrics: `tokens`."""
 
     run: str = option("The training.", ref="train")
+    checkpoint: Checkpoint = checkpoint_option()
     prompt: str = option("Text that is continued; the spelling of a declared special is that special.", default="")
     samples: int = option("How many continuations.", default=1, validator=ge(1))
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
@@ -82,3 +94,21 @@ class GenerateEval:
         identity=False,
     )
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
+
+
+@variant("eval", "per_token", runs=False)
+@frozen(kw_only=True)
+class PerTokenEval:
+    """Share of trained positions whose likeliest token is right, the mean over examples. Metrics: `accuracy`."""
+
+    run: str = option("The training.", ref="train")
+    checkpoint: Checkpoint = checkpoint_option()
+    data: str | None = option("Data; the training's own if none.", ref="data", default=None)
+    split: Literal["train", "valid"] = option("Which part.", default="valid")
+    slice: tuple[Literal["pairs", "seq_len", "position"], ...] = option(
+        "What accuracy is told by as well.", default=(), many=True
+    )
+    examples: int | None = option("How many examples, from the first; all if none.", default=None)
+    every: Steps | None = option(
+        "Steps between evaluations in training; none: only at the end.", default=None, identity=False
+    )

@@ -13,6 +13,13 @@ from .schema import option, variant
 class Mesh:
     """How many devices a run uses and along which axes it is cut. Placement is never part of an identity."""
 
-    devices: int = option("Number of devices.", derived="dp * tp", default=1, identity=False, validator=ge(1))
+    devices: int = option(
+        "Number of devices.",
+        derived="dp * tp",
+        default=1,
+        identity=False,
+        validator=ge(1),
+        ahead=lambda value: value > 1,
+    )
     dp: int = option("Data-parallel size.", default=1, identity=False, validator=ge(1))
     tp: int = option("Tensor-parallel size.", default=1, identity=False, validator=ge(1))

@@ -6,9 +6,10 @@ import math
 from typing import Literal
 
 from attrs import frozen
-from attrs.validators import ge, gt, optional
+from attrs.validators import and_, ge, gt, lt, optional
 
 from .init import Init, InitITL
+from .mixers import Based, Hyena, Mamba
 from .schema import option, variant
 from .units import FilePath
 
@@ -38,6 +39,12 @@ class Attention:
         unit="positions",
         default=0,
         validator=ge(0),
+    )
+    dropout: float = option(
+        "Share of the weights of attention that a training sets to 0.",
+        default=0.0,
+        validator=and_(ge(0.0), lt(1.0)),
+        ahead=bool,
     )
 
     def head_size(self, width: int) -> int:
@@ -82,6 +89,16 @@ class SwiGLU:
     def num_params(self, width: int) -> int:
         """Parameters of gate, up and down."""
         return 3 * width * self.hidden + (2 * self.hidden + width if self.bias else 0)
+
+
+@variant("mlp", "identity", runs=False)
+@frozen(kw_only=True)
+class Identity:
+    """Nothing: the block adds the norm of its residual stream."""
+
+    def num_params(self, width: int) -> int:
+        """None."""
+        return 0
 
 
 @variant("norm", "rms")
@@ -189,7 +206,14 @@ class Alibi:
 class Learned:
     """A table of positions that is added to the embedding, drawn as that is."""
 
-    length: int = option("Positions that the model knows; no text is longer.", unit="positions", validator=ge(1))
+    length: int = option(
+        "Positions that the model knows; no text is longer.",
+        unit="positions",
+        derived="data.seq_len",
+        circular=True,
+        default=0,
+        validator=ge(1),
+    )
 
 
 @variant("positions", "nope")
@@ -215,28 +239,19 @@ class HfWeights:
     )
 
 
-@variant("model", "transformer")
-@frozen(kw_only=True)
-class Transformer:
-    """A decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
+Mixer = Attention | GatedRecurrence | Hyena | Based | Mamba
 
-    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
-    vocab: int | None = option(
-        "Number of token ids; at least those of the tokenizer.",
-        derived="tokenizer.vocab",
-        unknown="tokenizer",
-        default=None,
-        validator=optional(ge(0)),
-    )
-    layers: int = option("Number of blocks.", validator=ge(1))
-    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
-    mixer: Attention | GatedRecurrence = option("How positions exchange information.")
-    mlp: SwiGLU = option("The position-wise part of a block.", default=SwiGLU())
-    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
-    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Rope())
-    tied: bool = option("Whether the head shares the embedding's weights.", default=False)
-    init: Init = option("How weights are drawn.", default=InitITL())
-    weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
+
+class Stack:
+    """What every model of blocks around a residual stream has: its parameters are arithmetic over its fields."""
+
+    vocab: int | None
+    layers: int
+    width: int
+    mixer: Mixer
+    mlp: SwiGLU | Identity
+    positions: Rope | Alibi | Learned | Nope
+    tied: bool
 
     @property
     def params(self) -> int | None:
@@ -261,3 +276,50 @@ class Transformer:
         if self.vocab is None:
             raise ValueError("the vocabulary is known only when the tokenizer's file is read")
         return self.vocab
+
+
+@variant("model", "transformer")
+@frozen(kw_only=True)
+class Transformer(Stack):
+    """A decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
+
+    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
+    vocab: int | None = option(
+        "Number of token ids; at least those of the tokenizer.",
+        derived="tokenizer.vocab",
+        unknown="tokenizer",
+        default=None,
+        validator=optional(ge(0)),
+    )
+    layers: int = option("Number of blocks.", validator=ge(1))
+    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
+    mixer: Mixer = option("How positions exchange information.")
+    mlp: SwiGLU | Identity = option("The position-wise part of a block.", default=SwiGLU())
+    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
+    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Rope())
+    tied: bool = option("Whether the head shares the embedding's weights.", default=False)
+    init: Init = option("How weights are drawn.", default=InitITL())
+    weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
+
+
+@variant("model", "residual", runs=False)
+@frozen(kw_only=True)
+class Residual(Stack):
+    """Blocks of any mixer and mlp around a residual stream, for the study of mixers (Zoology, Arora et al. 2023)."""
+
+    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
+    vocab: int | None = option(
+        "Number of token ids; at least those of the tokenizer.",
+        derived="tokenizer.vocab",
+        unknown="tokenizer",
+        default=None,
+        validator=optional(ge(0)),
+    )
+    layers: int = option("Number of blocks.", validator=ge(1))
+    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
+    mixer: Mixer = option("How positions exchange information.")
+    mlp: SwiGLU | Identity = option("The position-wise part of a block.", default=Identity())
+    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
+    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Nope())
+    tied: bool = option("Whether the head shares the embedding's weights.", default=True)
+    init: Init = option("How weights are drawn.", default=InitITL())

@@ -52,16 +52,26 @@ class Header:
 
 
 @frozen
+class Lack:
+    """What of a block this version cannot run, in a reader's words, and where it is written."""
+
+    what: str
+    place: Place
+
+
+@frozen
 class Node:
     """One component of the runtime graph. `spec` is an instance of a registered variant; its refs are node ids.
 
-    `id` = identity(spec). `name` is the block that declared it and takes no part in the identity.
+    `id` = identity(spec). `name` is the block that declared it and takes no part in the identity. `lacks` is what of
+    it can be checked and not run.
     """
 
     id: str
     spec: Any
     name: str = ""
     place: Place | None = None
+    lacks: tuple[Lack, ...] = ()
 
 
 @frozen

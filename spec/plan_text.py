@@ -9,16 +9,17 @@ from typing import Any
 from .codec import CodecError, structure, structure_spec, unstructure
 from .diagnostic import Diagnostic, LmcError
 from .identity import canonical_json
-from .plan import FORMAT, Header, Node, Place, Plan, Point, Target
+from .plan import FORMAT, Header, Lack, Node, Place, Plan, Point, Target
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the header, then nodes, points and targets, one JSON object a line."""
     yield canonical_json({"header": unstructure(plan.header)})
     for node in plan.nodes.values():
-        yield canonical_json(
-            {"node": {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}}
-        )
+        line = {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}
+        if node.lacks:
+            line["lacks"] = [[lack.what, _place(lack.place)] for lack in node.lacks]
+        yield canonical_json({"node": line})
     for point in plan.points:
         yield canonical_json({"point": unstructure(point)})
     for target in plan.targets:
@@ -46,7 +47,8 @@ def parse_plan(lines: Iterable[str], path: str) -> Plan:
                     )
                 header = structure(data, Header)
             elif what == "node":
-                node = Node(data["id"], structure_spec(data["spec"]), data["name"], _read_place(data["place"]))
+                lacks = tuple(Lack(what, Place(*place)) for what, place in data.get("lacks", ()))
+                node = Node(data["id"], structure_spec(data["spec"]), data["name"], _read_place(data["place"]), lacks)
                 nodes[node.id] = node
             elif what == "point":
                 points.append(structure(data, Point))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from .evaluation import Checkpoint, checkpoint_option
 from .expr import Expr
 from .schema import option, variant
 
@@ -52,4 +53,44 @@ class LinePlot:
         default=None,
         identity=False,
     )
+    checkpoint: Checkpoint = checkpoint_option()
     read: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())
+
+    def measured(self) -> tuple[Expr, ...]:
+        """Return the values that are drawn."""
+        return self.y
+
+    def grouped(self) -> tuple[Expr, ...]:
+        """Return what tells drawn values apart."""
+        return tuple(expr for expr in (self.x, self.color, self.facet) if expr is not None)
+
+
+@variant("plot", "heatmap", runs=False)
+@frozen(kw_only=True)
+class HeatmapPlot:
+    """A colour for every pair of x and y; SVG and PNG."""
+
+    sources: tuple[str, ...] = option(
+        "`from`: trains, grids or probes whose results are drawn.", many=True, ref="source", identity=False
+    )
+    x: Expr = option("Horizontal value.")
+    y: Expr = option("Vertical value.")
+    value: Expr = option("What the colour is; a one-argument min, max or mean reduces what x, y and facet leave.")
+    facet: Expr | None = option("One panel per value.", default=None)
+    where: Expr | None = option("Which runs.", default=None)
+    title: str = option("Heading.", default="")
+    file: str | None = option(
+        "Where a copy goes, relative to the working directory; without a suffix, both SVG and PNG.",
+        default=None,
+        identity=False,
+    )
+    checkpoint: Checkpoint = checkpoint_option()
+    read: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())
+
+    def measured(self) -> tuple[Expr, ...]:
+        """Return the values that are drawn."""
+        return (self.value,)
+
+    def grouped(self) -> tuple[Expr, ...]:
+        """Return what tells drawn values apart."""
+        return tuple(expr for expr in (self.x, self.y, self.facet) if expr is not None)

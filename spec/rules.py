@@ -9,13 +9,16 @@ from typing import Any
 from attrs import evolve
 
 from .compile_rules import compile_violations
-from .data import Dialogues, Mixture, Text
+from .data import Dialogues, Mixture, Mqar, Text
 from .evaluation import LossEval
 from .init import InitMuP
+from .look_rules import look_violations
 from .mesh import Mesh
-from .model import Alibi, Attention, GatedRecurrence, HfWeights, Llama3Scaling, Rope, Transformer, YarnScaling
+from .model import Alibi, Attention, HfWeights, Llama3Scaling, Mixer, Residual, Rope, Transformer, YarnScaling
 from .protocol import READ_ONLY, PythonProtocol, SearchProtocol, SqlProtocol
+from .recall_rules import mixer_violations, reading_violations, recall_violations
 from .schedule_rules import rate_violations, size_violations
+from .schema import kind_of
 from .sources import SHA256, HfDataset, Url, several
 from .stage_rules import stage_violations
 from .tokenizer import SPLITS, BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
@@ -28,10 +31,12 @@ FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
     """Yield the rules that a spec breaks."""
-    if isinstance(spec, Transformer):
+    if isinstance(spec, Transformer | Residual):
         yield from _attention(spec)
+        yield from mixer_violations(spec)
         yield from _vocabulary(spec, lookup)
-        yield from _weights(spec)
+        if isinstance(spec, Transformer):
+            yield from _weights(spec)
     elif isinstance(spec, ByteTokenizer | TiktokenTokenizer | BpeTokenizer | HfTokenizer):
         yield from _tokenizer(spec)
     elif isinstance(spec, Mesh) and spec.dp * spec.tp != spec.devices:
@@ -44,10 +49,14 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         yield from _mixture(spec, lookup)
     elif isinstance(spec, SqlProtocol | PythonProtocol | SearchProtocol):
         yield from _protocol(spec, lookup)
+    elif isinstance(spec, Mqar):
+        yield from recall_violations(spec)
     elif isinstance(spec, Train):
         yield from _train(spec, lookup)
-    elif isinstance(spec, LossEval):
-        yield from _loss(spec, lookup)
+    elif kind_of(type(spec)) in ("eval", "probe"):
+        yield from look_violations(spec, lookup)
+        if isinstance(spec, LossEval):
+            yield from _loss(spec, lookup)
 
 
 def late_violations(spec: Train, lookup: Lookup) -> Iterator[Violation]:
@@ -56,7 +65,7 @@ def late_violations(spec: Train, lookup: Lookup) -> Iterator[Violation]:
     yield from size_violations(spec, lookup)
 
 
-def _attention(spec: Transformer) -> Iterator[Violation]:
+def _attention(spec: Transformer | Residual) -> Iterator[Violation]:
     mixer = spec.mixer
     if not isinstance(mixer, Attention):
         if isinstance(spec.positions, Alibi):
@@ -93,7 +102,7 @@ def _rope(rope: Rope) -> Iterator[Violation]:
         yield Violation("LM0303", message, ("positions.theta", "positions.scaling.ramp"), "set theta = 10k")
 
 
-def _vocabulary(spec: Transformer, lookup: Lookup) -> Iterator[Violation]:
+def _vocabulary(spec: Transformer | Residual, lookup: Lookup) -> Iterator[Violation]:
     if spec.tokenizer is None:
         if spec.vocab is None:
             yield Violation("LM0209", "a model without a tokenizer needs `vocab`", ("vocab",), "set `vocab`")
@@ -230,9 +239,10 @@ def _train(spec: Train, lookup: Lookup) -> Iterator[Violation]:
             yield Violation("LM0406", "the model and the data have different tokenizers", ("model", "data"), "use one")
         elif message := missing_ids(model.vocab, lookup(data.tokenizer).vocab):
             yield Violation("LM0406", message, ("model", "data"), "set the model's tokenizer")
-        if message := _too_long(model, data):
-            help = f"set positions.length = {data.seq_len}, or lower seq_len"
-            yield Violation("LM0303", message, ("model:positions.length", "data:seq_len"), help)
+    if message := _too_long(model, data):
+        help = f"set positions.length = {data.seq_len}, or lower seq_len"
+        yield Violation("LM0303", message, ("model:positions.length", "data:seq_len"), help)
+    yield from reading_violations(model, data)
     yield from late_violations(spec, lookup)
     yield from _stages(spec, lookup)
     yield from _start(spec, model, lookup)
@@ -301,6 +311,6 @@ def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
         yield Violation("LM0303", message, ("data",), "evaluate shorter texts, or let the model learn more positions")
 
 
-def _weights_of(mixer: Attention | GatedRecurrence) -> Attention | GatedRecurrence:
+def _weights_of(mixer: Mixer) -> Mixer:
     """Return a mixer without what its weights do not depend on."""
-    return evolve(mixer, window=None, sinks=0) if isinstance(mixer, Attention) else mixer
+    return evolve(mixer, window=None, sinks=0, dropout=0.0) if isinstance(mixer, Attention) else mixer

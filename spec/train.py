@@ -15,7 +15,7 @@ from .schedule import Constant, Schedule
 from .schema import option, variant
 from .stage import Stage
 from .tracking import Track
-from .units import Duration, Size, Steps
+from .units import Duration, Env, Size, Steps
 
 Dtype = Literal["fp32", "bf16"]
 
@@ -130,6 +130,15 @@ class Limits:
     )
 
 
+@variant("secrets")
+@frozen(kw_only=True)
+class Secrets:
+    """Variables of the environment that hold what is secret; neither they nor their names change what a run is."""
+
+    hub: Env | None = option("Token of the Hugging Face hub; none: HF_TOKEN.", default=None, identity=False)
+    wandb: Env | None = option("Key of W&B; none: WANDB_API_KEY.", default=None, identity=False)
+
+
 @variant("stop")
 @frozen(kw_only=True)
 class Stop:
@@ -231,6 +240,7 @@ class Train:
         "Where it is shown besides its own folder; none: nowhere.", default=None, identity=False
     )
     limits: Limits = option("What it may take.", default=Limits(), identity=False)
+    secrets: Secrets = option("Where secret values are.", default=Secrets(), identity=False)
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of a step stays for ever, whatever comes behind it."""

@@ -15,7 +15,7 @@ import attrs
 from attrs import frozen
 
 from ...spec.expr import Expr
-from ...spec.schema import REGISTRY, fields, hints, kind_of, members, slot, variant_of
+from ...spec.schema import REGISTRY, fields, hints, kind_of, members, runs, slot, variant_of
 from ...spec.units import DURATION_SUFFIXES, SIZE_SUFFIXES, Duration, Size, Steps, written
 from ..resolve.cells import is_map, spelled
 from ..resolve.values import shown, type_name
@@ -145,7 +145,10 @@ def describe_kind(kind: str) -> KindDoc:
 def describe_variant(cls: type) -> VariantDoc:
     """Return what a registered class is."""
     listed = tuple(describe_field(cls, name) for name, a in fields(cls).items() if not a.metadata["hidden"])
-    return VariantDoc(kind_of(cls), variant_of(cls), inspect.cleandoc(cls.__doc__ or ""), listed, tuple(_readable(cls)))
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    if not runs(cls):
+        doc += "\n\nThis version types and checks it, and cannot run it."
+    return VariantDoc(kind_of(cls), variant_of(cls), doc, listed, tuple(_readable(cls)))
 
 
 @cache

@@ -23,6 +23,7 @@ from ..resolve.problems import Problem, Unknown, problem
 from ..resolve.values import DeclRef, PartRef, shown
 from ..resolve.world import Program, World
 from ..syntax import tree
+from .ahead import lacks
 from .failures import Failures
 from .marks import check_marks
 from .plots import is_column, plan_plot, plot_names
@@ -172,24 +173,19 @@ class PlanBuilder:
 
     def attached(self, base: Decl, kind: str) -> list[Decl]:
         """Return the evaluations or probes whose run is `base` or a block that it starts from."""
-        found = []
-        for decl in self.program.main.decls:
-            if decl.kind == kind and not decl.poisoned:
-                run = self._run_of(decl)
-                if run is base or run in base.bases:
-                    found.append(decl)
-        return found
+        lookers = (d for d in self.program.main.decls if d.kind == kind and not d.poisoned)
+        return [d for d in lookers if any(run is base or run in base.bases for run in self._runs_of(d))]
 
-    def _run_of(self, decl: Decl) -> Decl | None:
-        def resolve() -> Decl | None:
+    def _runs_of(self, decl: Decl) -> tuple[Decl, ...]:
+        def resolve() -> tuple[Decl, ...]:
             value = self.null.evaluator.value(self.null.instance(decl), "run")
-            return value.decl if isinstance(value, DeclRef) else None
+            return tuple(ref.decl for ref in (value if isinstance(value, tuple) else (value,)))
 
         try:
-            found: Decl | None = self.null.memo.once(("run", decl), resolve)
+            found: tuple[Decl, ...] = self.null.memo.once(("run", decl), resolve)
         except Problem as error:
             error.report(self.diagnostics)
-            return None
+            return ()
         return found
 
     def _values(self, world: World, grid: str) -> dict[str, Any]:
@@ -254,7 +250,9 @@ class PlanBuilder:
             automaton = automaton_node(self, world, cell)
             if getattr(spec, "spoken", None):
                 spec = evolve(spec, automaton=automaton)
-        self.nodes.setdefault(node_id, Node(node_id, spec, cell.name, self.place(cell.root.name_span)))
+        if node_id not in self.nodes:
+            place = self.place(cell.root.name_span)
+            self.nodes[node_id] = Node(node_id, spec, cell.name, place, lacks(self, cell, spec))
         return node_id
 
     def _register_read(self, world: World, cell: Cell) -> None:
@@ -300,13 +298,16 @@ class PlanBuilder:
         spec = evolve(world.spec(cell), run=self.register(world, world.root))
         if getattr(spec, "data", None) is not None:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
+        for inner in cell.written_slots():
+            self._register_read(world, inner)
         if getattr(spec, "protocols", ()):
             spec = evolve(spec, automaton=automaton_node(self, world, cell))
         check_marks(self, world, cell, spec)
         for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
             raise Problem(self._violation(world, cell, violation))
         node_id = identity(spec, world.neutral(cell))
-        self.nodes.setdefault(node_id, Node(node_id, spec, decl.name, self.place(decl.name_span)))
+        if node_id not in self.nodes:
+            self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span), lacks(self, cell, spec))
         return node_id
 
     def _check_unreached(self) -> None:

@@ -7,25 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from ...spec.evaluation import AnswersEval, GenerateEval, LossEval
+from ...spec.evaluation import AnswersEval, GenerateEval, LossEval, PerTokenEval
 from ...spec.identity import identity
 from ...spec.plan import Node, Point, Target
-from ...spec.plot import LinePlot
+from ...spec.plot import HeatmapPlot, LinePlot
+from ...spec.schema import fields
 from ...spec.span import Span
+from ...spec.train import Train
 from ..resolve.cells import Cell
 from ..resolve.declare import Decl
 from ..resolve.problems import problem, unknown
 from ..resolve.world import Program
+from .ahead import lacks
 
 if TYPE_CHECKING:
     from .build import PlanBuilder
 
 RECORDS = ("step", "lr", "grad_norm", "tokens", "loss_tokens", "seconds")
-RECORD_COLUMNS = {*RECORDS, "loss.train", "loss.valid", "module", "mean", "rms", "absmax", "run"}
+STATISTICS = ("mean", "rms", "absmax", "entropy", "norm", "noise_scale")
+KEPT = ("layer", "head", "position")
+RECORD_COLUMNS = {*RECORDS, *STATISTICS, *KEPT, "loss.train", "loss.valid", "module", "run"}
 METRICS = {
     LossEval: ("loss", "bits_per_byte"),
     AnswersEval: ("accuracy", "follows", "calls"),
     GenerateEval: ("tokens",),
+    PerTokenEval: ("accuracy",),
 }
 AGGREGATES = ("min", "max", "mean")
 
@@ -33,7 +39,7 @@ AGGREGATES = ("min", "max", "mean")
 def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
     """Add the node and the target of a plot. Raises Problem: LM0311, LM0505, LM0506."""
     cell = builder.null.instance(decl)
-    spec: LinePlot = builder.null.spec(cell)
+    spec: LinePlot | HeatmapPlot = builder.null.spec(cell)
     points = [point for point in builder.points if point.grid in spec.sources]
     probes = [node for point in builder.points for name, node in point.probes.items() if name in spec.sources]
     _check_names(builder, decl, cell, spec, bool(probes))
@@ -46,15 +52,20 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
             elif name.split(".")[0] in point.evals:
                 inputs[point.evals[name.split(".")[0]]] = None
     spec = evolve(spec, read=tuple(inputs))
-    node_id = identity(spec)
-    builder.nodes[node_id] = Node(node_id, spec, decl.name, builder.place(decl.name_span))
+    node_id, place = identity(spec), builder.place(decl.name_span)
+    builder.nodes[node_id] = Node(node_id, spec, decl.name, place, lacks(builder, cell, spec))
     targets = {target.name: target for target in builder.targets}
     default = all(targets[name].default for name in spec.sources if name in targets)
     builder.targets.append(Target(decl.name, "plot", (node_id,), default))
 
 
-def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, of_probes: bool) -> None:
+def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot | HeatmapPlot, of_probes: bool) -> None:
+    recorded = _recorded(builder, spec)
     for name in plot_names(spec):
+        if recorded is not None and name not in recorded and not _of_run(builder, name):
+            near = difflib.get_close_matches(name, recorded, 1)
+            help = f"did you mean `{near[0]}`?" if near else f"columns are {', '.join(recorded)}"
+            raise problem("LM0506", _span_of(cell, name), f"the probe records no `{name}`", help=help)
         for source in spec.sources:
             if (source, name) in builder.unknown:
                 raise unknown(_span_of(cell, name), name, builder.unknown[source, name])
@@ -70,6 +81,26 @@ def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot, o
         _check_aggregates(builder, cell, spec)
 
 
+def _recorded(builder: PlanBuilder, spec: LinePlot | HeatmapPlot) -> list[str] | None:
+    """Return the columns of the probes that a plot is of; None if it is of something else as well."""
+    columns = ["step", "module", "run"]
+    for name in spec.sources:
+        decl = builder.program.main.names.get(name)
+        if not isinstance(decl, Decl) or decl.kind != "probe":
+            return None
+        cell = builder.null.instance(decl)
+        for field in ("reduce", "keep", "measure"):
+            if field in fields(cell.cls):
+                columns += builder.null.evaluator.value(cell, field)
+    return list(dict.fromkeys(columns))
+
+
+def _of_run(builder: PlanBuilder, name: str) -> bool:
+    """Whether a name may be a path into a run, or a free axis of its grid."""
+    free = {axis.path for grid in builder.grids.values() for axis in grid.axes if axis.free}
+    return name in free or name.split(".")[0] in fields(Train)
+
+
 def metrics_of(builder: PlanBuilder, cls: Any) -> tuple[str, ...]:
     """Return the metrics of an evaluation; answers through several protocols tell the calls of each."""
     protocols = [decl.name for module in builder.program.modules for decl in module.decls if decl.kind == "protocol"]
@@ -77,10 +108,10 @@ def metrics_of(builder: PlanBuilder, cls: Any) -> tuple[str, ...]:
     return (*METRICS[cls], *(f"calls.{name}" for name in told))
 
 
-def _check_aggregates(builder: PlanBuilder, cell: Cell, spec: LinePlot) -> None:
+def _check_aggregates(builder: PlanBuilder, cell: Cell, spec: LinePlot | HeatmapPlot) -> None:
     """Raise Problem (LM0505) if two runs of a replicate meet at one point of a line."""
-    plain_y = [y for y in spec.y if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
-    exprs = [expr for expr in (spec.x, spec.color, spec.facet) if expr is not None and "step" not in expr.names()]
+    plain_y = [y for y in spec.measured() if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
+    exprs = [expr for expr in spec.grouped() if "step" not in expr.names()]
     filters = [] if spec.where is None else list(spec.where.names())
     read = [*filters, *(name for expr in exprs for name in expr.names())]
     if not plain_y or any(is_column(builder.program, name) for name in read):
@@ -108,9 +139,9 @@ def is_column(program: Program, name: str) -> bool:
     return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
 
 
-def plot_names(spec: LinePlot) -> list[str]:
+def plot_names(spec: LinePlot | HeatmapPlot) -> list[str]:
     """Return the names that a plot reads."""
-    exprs = [spec.x, *spec.y, spec.color, spec.facet, spec.where]
+    exprs = [*spec.grouped(), *spec.measured(), spec.where]
     return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))
 
 

@@ -107,7 +107,9 @@ class Evaluator(Expressions):
         attribute = fields(cell.cls)[name]
         top = settings[-1]
         value = self.expr(top.expr, top.scope, (cell, name))
-        if isinstance(value, list) or attribute.metadata["many"] or str(hints(cell.cls)[name]).startswith("tuple["):
+        options = members(hints(cell.cls)[name])
+        several = attribute.metadata["many"] or options[0] not in (str, type(None))
+        if several or (isinstance(value, list) and len(options) > 1 and type(None) not in options):
             listed = value if isinstance(value, list) else [value]
             return tuple(self._one_reference(attribute, item, top) for item in listed)
         if value is None and type(None) in members(hints(cell.cls)[name]):
@@ -153,7 +155,8 @@ class Evaluator(Expressions):
         if (summed := total(self.world, cell, name)) is not None:
             return typed(summed, cell.cls, name, cell.span, False)
         text, unknown = (fields(cell.cls)[name].metadata[key] for key in ("derived", "unknown"))
-        scope = Scope(cell.chain(), NOWHERE)
+        chain, root = cell.chain(), self.world.root
+        scope = Scope(chain if root is None or root in chain else (*chain, root), NOWHERE)
         try:
             value = self.expr(derived_expression(text), scope, (cell, name))
         except Problem as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, frozen
 
 from ...spec.diagnostic import Edit
+from ...spec.mesh import Mesh
 from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
@@ -28,6 +29,13 @@ class Unread:
     """In place of a value that follows from what only a run reads."""
 
     what: str
+
+
+@frozen
+class Absent:
+    """In place of a reference to nothing that counts as a default block: no mesh is a mesh of one device."""
+
+    block: Any
 
 
 @define(eq=False)
@@ -117,6 +125,8 @@ class References:
         value = self.value(cell, name)
         if value is None and (what := fields(cell.cls)[name].metadata["unknown"]):
             return Unread(what)
+        if value is None and fields(cell.cls)[name].metadata["ref"] == "mesh":
+            return Absent(Mesh())
         return list(value) if isinstance(value, tuple) else exact(value)
 
     def _member(self, place: Any, part: tree.Name | tree.Expr, expr: tree.Ref, scope: Scope) -> Any:
@@ -137,6 +147,8 @@ class References:
             place = self.world.instance(place.decl).block_named(place.name)
         if isinstance(place, Decl):
             place = self.world.instance(place)
+        if isinstance(place, Absent) and part.text in fields(type(place.block)):
+            return exact(getattr(place.block, part.text))
         if not isinstance(place, Cell):
             reason = "is none" if place is None else f"is {kind_name(place)}"
             raise problem("LM0307", part.span, f"what stands before `.{part.text}` {reason} and has no fields")
@@ -159,6 +171,8 @@ class References:
 
     @staticmethod
     def _finished(place: Any, expr: tree.Ref) -> Any:
+        if isinstance(place, Absent):
+            return None
         if isinstance(place, Unread):
             raise unknown(expr.span, expr.dotted or expr.head.text, place.what)
         if isinstance(place, Decl):

@@ -30,6 +30,9 @@ from .stages import amend, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
 
+ATTACHED = ""
+"""In place of the run of an evaluation or probe, which is each that it attaches to."""
+
 
 @frozen(eq=False)
 class Amendment:
@@ -253,6 +256,8 @@ class World:
 
     def _reference(self, cell: Cell, name: str) -> Any:
         value = self.evaluator.value(cell, name)
+        if name == "run" and cell.kind in ("eval", "probe"):
+            return ATTACHED
         if cell.kind != "start" or not isinstance(value, DeclRef):
             return self.ids(value)
         if value.decl in (self.train, *self.trail):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from attrs import evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, Diagnostics, Edit
-from ...spec.schema import SPELLINGS, UNSUPPORTED_FIELDS, fields, kind_of, slot, variant_of
+from ...spec.schema import SPELLINGS, fields, kind_of, slot, variant_of
 from ...spec.span import Span
 from ..syntax import tree
 from .cells import (
@@ -140,7 +140,7 @@ class Writer:
         statement: tree.Assign | AxisStatement,
     ) -> None:
         if rest:
-            for inner in (alternatives := cell.alternatives(name)):
+            for inner in (alternatives := self._opened(cell, name, head.span)):
                 self.assign(inner, rest, expr, scope, origin, append, statement)
             if not alternatives:
                 self.diagnostics.error("LM0209", head.span, f"`{head.text}` has no variant to set fields of")
@@ -220,7 +220,7 @@ class Writer:
         cell.fields.setdefault(name, []).append(Setting(Constant(decl, block.span), scope, block.kind.span, origin))
 
     def _slot_block(self, cell: Cell, name: str, block: tree.Block, scope: Scope, origin: str) -> None:
-        before = cell.alternatives(name)
+        before = cell.alternatives(name) if block.base is not None else self._opened(cell, name, block.span)
         if block.base is None:
             if not before:
                 variants = ", ".join(v for v in slot(cell.cls, name) if v)
@@ -243,6 +243,15 @@ class Writer:
             written = [inner]
         for inner in written:
             self.apply(inner, block.items, scope.inside(inner), origin)
+
+    @staticmethod
+    def _opened(cell: Cell, name: str, span: Span) -> list[Cell]:
+        """Return what a slot may hold, made where it holds nothing and there is one form of it: `on { }`."""
+        found, forms = cell.alternatives(name), slot(cell.cls, name)
+        if found or list(forms) != [""]:
+            return found
+        cell.slots[name] = inner = Cell(forms[""], name, span, cell.root, cell)
+        return [inner]
 
     def _keep_shared(self, before: Cell, after: Cell, span: Span) -> None:
         """Carry over the fields that both variants have; a hint lists the rest."""
@@ -279,12 +288,8 @@ class Writer:
         self.apply(inner, block.items, scope.inside(inner), origin)
 
     def unknown_field(self, cell: Cell, name: tree.Name) -> None:
-        """Record a field that a block has not, or that this version has not."""
+        """Record a field that a block has not."""
         cell.poisoned = True
-        if name.text in UNSUPPORTED_FIELDS.get(cell.kind, ()):
-            message = f"`{name.text}` of a {cell.kind} is not supported by this version"
-            self.diagnostics.error("LM0212", name.span, message, help="remove it")
-            return
         known = [spelled(f) for f, a in fields(cell.cls).items() if not a.metadata["hidden"]]
         known += [a.metadata["repeat"] for a in fields(cell.cls).values() if a.metadata["repeat"]]
         inside = [f for f in fields(cell.cls) if _holds(cell.cls, f, SPELLINGS.get(name.text, name.text))]

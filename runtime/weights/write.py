@@ -14,7 +14,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.model import Attention, LinearScaling, Llama3Scaling, Nope, NtkScaling, Rope, Transformer, YarnScaling
+from ...spec.model import (
+    Attention,
+    LinearScaling,
+    Llama3Scaling,
+    Nope,
+    NtkScaling,
+    Rope,
+    SwiGLU,
+    Transformer,
+    YarnScaling,
+)
 from ...spec.schema import variant_of
 from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
@@ -66,14 +76,15 @@ def config_of(spec: Transformer, positions: int) -> dict[str, Any]:
 
     Raises LmcError (LM0716) for a model that neither can express.
     """
-    mixer, rope = spec.mixer, spec.positions
+    mixer, rope, mlp = spec.mixer, spec.positions, spec.mlp
     if reason := _inexpressible(spec):
         help = "a model with attention and rope in radians can be exported"
         raise LmcError(Diagnostic("LM0716", f"transformers has no Llama with {reason}", None, help=help))
     assert isinstance(mixer, Attention)
     assert isinstance(rope, Rope)
+    assert isinstance(mlp, SwiGLU)
     kind = "qwen2" if mixer.bias == "qkv" else "llama"
-    biases = {"attention_bias": mixer.bias == "all", "mlp_bias": spec.mlp.bias} if kind == "llama" else {}
+    biases = {"attention_bias": mixer.bias == "all", "mlp_bias": mlp.bias} if kind == "llama" else {}
     return {
         "architectures": ["Qwen2ForCausalLM" if kind == "qwen2" else "LlamaForCausalLM"],
         "model_type": kind,
@@ -83,7 +94,7 @@ def config_of(spec: Transformer, positions: int) -> dict[str, Any]:
         "head_dim": mixer.head_size(spec.width),
         "hidden_act": "silu",
         "hidden_size": spec.width,
-        "intermediate_size": spec.mlp.hidden,
+        "intermediate_size": mlp.hidden,
         "max_position_embeddings": max(positions, rope.reach),
         "num_attention_heads": mixer.heads,
         "num_hidden_layers": spec.layers,
@@ -100,7 +111,9 @@ def _inexpressible(spec: Transformer) -> str:
     """Return what keeps a model from being a Llama or Qwen2 of transformers, or ""."""
     mixer, rope = spec.mixer, spec.positions
     if not isinstance(mixer, Attention):
-        return f"a {type(mixer).lmc_variant} mixer"  # type: ignore[attr-defined]
+        return f"a {variant_of(type(mixer))} mixer"
+    if not isinstance(spec.mlp, SwiGLU):
+        return f"an mlp : {variant_of(type(spec.mlp))}"
     if mixer.window is not None:
         return "a window of attention"
     if not isinstance(rope, Rope):

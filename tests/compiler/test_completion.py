@@ -79,7 +79,7 @@ CASES = [
     (["lmc", "generate", "--store", "other", ""], {"elsewhere"}),
     (["lmc", "new", "x", "--from", "b"], {"bytes"}),
     (["lmc", "explain", ""], set(CODES)),
-    (["lmc", "docs", "mixer."], {"mixer.attention", "mixer.gated"}),
+    (["lmc", "docs", "mixer."], {f"mixer.{name}" for name in ("attention", "based", "gated", "hyena", "mamba")}),
     (["lmc", "show", "p"], {"protocol"}),
     (["lmc", "completion", ""], set(SHELLS)),
 ]

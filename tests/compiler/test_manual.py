@@ -80,7 +80,7 @@ def test_fields_are_described_as_they_are_written() -> None:
     assert describe_field(SqlProtocol, "timeout").facts() == "Duration, above 0, default 1s"
     assert describe_field(SqlProtocol, "max_bytes").facts() == "Size, above 0, default 4KiB"
     assert describe_field(SqlProtocol, "allow").type == 'block of NAME = List[Str] or "read_only"'
-    assert describe_field(Transformer, "mixer").type == "Variant[attention, gated]"
+    assert describe_field(Transformer, "mixer").type == "Variant[attention, gated, hyena, based, mamba]"
     assert describe_field(Transformer, "mixer").holds == "mixer"
     assert describe_field(Train, "model").type == "Ref[model]"
     assert describe_field(Train, "init").type == "Variant[checkpoint] or none"
@@ -100,7 +100,7 @@ def test_what_hover_shows() -> None:
     )
     variant = describe_variant(Attention)
     assert variant.markdown().startswith("**mixer : attention**\n\nGrouped-query attention")
-    assert variant.markdown().endswith("`bias`, `window`, `sinks`.")
+    assert variant.markdown().endswith("`bias`, `window`, `sinks`, `dropout`.")
     assert variant.field("heads") == describe_field(Attention, "heads")
     assert "`byte`" in describe_kind("tokenizer").markdown()
 

@@ -1,0 +1,67 @@
+"""Cross-checks of what looks at a run: evaluations and probes against the run, its model and its data."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .data import Mqar
+from .evaluation import PerTokenEval
+from .probe import InterveneProbe, sites
+from .violation import Lookup, Violation
+
+
+def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
+    """Yield the rules that an evaluation or probe breaks."""
+    run = lookup(spec.run)
+    yield from _checkpoint(spec, run, "checkpoint")
+    if hasattr(spec, "at"):
+        yield from _sites(spec, lookup(run.model))
+    if isinstance(spec, InterveneProbe):
+        donor = lookup(spec.donor.run)
+        yield from _checkpoint(spec.donor, donor, "donor.checkpoint")
+        missing = [site for site in sites(lookup(run.model)) if site not in set(sites(lookup(donor.model)))]
+        if any(fnmatchcase(site, pattern) for site in missing for pattern in spec.at):
+            message = f"the donor's model has no site `{missing[0]}`"
+            yield Violation("LM0506", message, ("donor.run", "at"), "choose a donor of the same shape")
+    if isinstance(spec, PerTokenEval):
+        yield from _slices(spec, lookup(spec.data or run.data))
+
+
+def _checkpoint(spec: Any, run: Any, path: str) -> Iterator[Violation]:
+    """Yield what is wrong with the checkpoint that is named: the run must keep it."""
+    if spec.checkpoint == "best" and run.keep.best is None:
+        yield Violation(
+            "LM0408", "the run keeps no best checkpoint", (path,), "set keep.best = EVAL.METRIC in the train"
+        )
+    elif isinstance(spec.checkpoint, int) and run.steps is not None and not run.keeps(spec.checkpoint):
+        message = f"the run keeps no checkpoint of step {spec.checkpoint:,}"
+        help = f"its last is {run.steps:,}; `every.checkpoint` says which others stay"
+        yield Violation("LM0408", message, (path,), help)
+
+
+def _sites(spec: Any, model: Any) -> Iterator[Violation]:
+    known = list(sites(model))
+    for pattern in spec.at:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            near = difflib.get_close_matches(pattern, known, 1)
+            help = (
+                f"did you mean `{near[0]}`?" if near else f"sites are {', '.join(dict.fromkeys(map(_general, known)))}"
+            )
+            yield Violation("LM0506", f"the model has no site `{pattern}`", ("at",), help)
+
+
+def _general(site: str) -> str:
+    """Return the name of a site of any block."""
+    parts = site.split(".")
+    return ".".join("*" if part.isdigit() else part for part in parts)
+
+
+def _slices(spec: PerTokenEval, data: Any) -> Iterator[Violation]:
+    known = ("pairs", "seq_len", "position") if isinstance(data, Mqar) else ("position",)
+    for name in spec.slice:
+        if name not in known:
+            message = f"examples of these data have no `{name}` to slice by"
+            yield Violation("LM0304", message, ("slice",), f"they have {', '.join(known)}")
