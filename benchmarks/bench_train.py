@@ -1,30 +1,37 @@
-"""Training at the shape of the in-tool study (width 64, 2 layers, 2 heads, batch 128) against a padded loop.
+"""Training on dialogues at the shape of the in-tool study (T1): lmc against a padded loop over transformers.
 
-    python benchmarks/bench_train.py [--repeat N] [--steps N] [--json FILE]
+    python benchmarks/bench_train.py [--windows 5] [--peer-python PATH] [--core N] [--out FILE]
 
-Both sides train the same transformer on the same dialogues, each in a process of its own, on one thread. The padded
-loop pads every row to 257 tokens, computes all logits and masks the loss, as small research codebases do.
-Unit: loss-carrying tokens per CPU-second.
+The peer pads every dialogue to 257 tokens and masks the loss, as small research codebases do, eager and compiled; lmc
+trains as a long run does, with micro-batches and compiling as it measures them. Every engine runs in a process of its
+own, in its default environment, one thread on one core; windows of the engines alternate. Unit: loss-carrying tokens
+per CPU-second.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
+from typing import Any
+
+from train_engines import SHAPES, padded_transformers, stepper_of
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SEQ_LEN, BATCH = 257, 128
+SEQ_LEN, STEPS, WINDOW = 257, 16, 1.5
+KINDS = {"in-weight": "qa[0-9].txt", "in-tool": "qatool*.txt"}
+ENGINES = ("lmc", "transformers", "transformers compiled")
 
 
-def setup(glob: str):
-    import torch
-
+def dialogues(kind: str) -> tuple[Any, Any]:
+    """Return the data set and the model's spec."""
     from lmc.runtime.data.dataset import build_dataset
     from lmc.runtime.stores.open import make_store
     from lmc.runtime.tokenizers.build import build_tokenizer
@@ -34,120 +41,118 @@ def setup(glob: str):
     from lmc.spec.tokenizer import ByteTokenizer
     from lmc.spec.units import FilePath, Glob
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     folder = Path(tempfile.mkdtemp())
     store = make_store(Sqlite(file=FilePath("people.db"), tables={"people": People()}), folder, folder)
     tokenizer = build_tokenizer(ByteTokenizer(specials=("<|user|>", "<|assistant|>", "<|database|>", "<|eod|>")))
-    spec = Dialogues(tokenizer="t", rows="s/people", count=1000, templates=Glob(f"templates/{glob}"), seq_len=SEQ_LEN)
+    templates = Glob(f"templates/{KINDS[kind]}")
+    spec = Dialogues(tokenizer="t", rows="s/people", count=1000, templates=templates, seq_len=SEQ_LEN)
     model = Transformer(
         vocab=260, layers=2, width=64, mixer=Attention(heads=2, kv_heads=2), mlp=SwiGLU(hidden=256), tokenizer="t"
     )
     return build_dataset(spec, tokenizer, EXAMPLES, store), model
 
 
-def ours(glob: str, steps: int) -> float:
-    """Return loss-carrying tokens per CPU-second of lmc's own step."""
-    import torch
-
-    from lmc.runtime.models.build import build_model
-    from lmc.runtime.placement import Placement
-    from lmc.runtime.training.loss import batch_loss
-    from lmc.runtime.training.optimizer import adamw, gradient_norm
-    from lmc.runtime.training.step import step_batches
-    from lmc.spec.train import AdamW, Train
-
-    dataset, spec = setup(glob)
-    model = build_model(spec, Placement(torch.device("cpu")), 0)
-    train = Train(model="m", data="d", steps=steps, batch=BATCH)
-    optimizer = adamw(AdamW(), model)
-    tokens = 0
-    for step in range(steps + 2):
-        if step == 2:
-            tokens, began = 0, time.process_time()
-        batches = step_batches(dataset, train, step, None)
-        for batch in batches:
-            batch_loss(model, batch).backward()
-        gradient_norm(model.parameters())
-        optimizer.step()
-        optimizer.zero_grad()
-        tokens += int(batches[0].n_loss)
-    return tokens / (time.process_time() - began)
-
-
-def padded(glob: str, steps: int) -> float:
-    """Return loss-carrying tokens per CPU-second of a loop that pads all rows to the longest allowed."""
-    import torch
-    import torch.nn.functional as F
+def write_padded(kind: str, path: Path) -> None:
+    """Write the dialogues of the first steps, padded, for the peer to read."""
+    import numpy as np
 
     from lmc.runtime.data.order import draws
-    from lmc.runtime.models.build import build_model
-    from lmc.runtime.models.layout import SequenceLayout
-    from lmc.runtime.placement import Placement
 
-    dataset, spec = setup(glob)
-    model = build_model(spec, Placement(torch.device("cpu")), 0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    size = dataset.size("train")
-    layout = SequenceLayout.rows([SEQ_LEN - 1] * BATCH)
-    tokens = 0
-    for step in range(steps + 2):
-        if step == 2:
-            tokens, began = 0, time.process_time()
-        rows = torch.zeros(BATCH, SEQ_LEN, dtype=torch.int64)
-        mask = torch.zeros(BATCH, SEQ_LEN - 1)
-        for row, draw in enumerate(draws("shuffle", 0, step * BATCH, BATCH, size)):
-            example = dataset.example("train", draw)
-            rows[row, : len(example.tokens)] = torch.from_numpy(example.tokens)
-            mask[row, : len(example.tokens) - 1] = torch.from_numpy(example.trained[:-1])
-        logits = model(rows[:, :-1], layout)
-        losses = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
-        ((losses * mask.flatten()).sum() / mask.sum()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
-        optimizer.step()
-        optimizer.zero_grad()
-        tokens += int(mask.sum())
-    return tokens / (time.process_time() - began)
+    dataset, _ = dialogues(kind)
+    batch = SHAPES["T1"].batch
+    found = [dataset.example("train", draw) for draw in draws("shuffle", 0, 0, STEPS * batch, dataset.size("train"))]
+    tokens = np.zeros((len(found), SEQ_LEN), dtype=np.int64)
+    labels = np.full((len(found), SEQ_LEN), -100, dtype=np.int64)
+    for row, example in enumerate(found):
+        length = len(example.tokens)
+        tokens[row, :length] = example.tokens
+        labels[row, 1:length] = np.where(example.trained[:-1], example.tokens[1:], -100)
+    np.savez(path, tokens=tokens, labels=labels)
 
 
-def measure(side: str, glob: str, steps: int) -> float:
-    from lmc.runtime.training.environment import environment
+def step_of(engine: str, kind: str, path: str) -> Any:
+    """Return a function that does one step and tells how many tokens carried loss."""
+    if engine != "lmc":
+        return padded_transformers(SHAPES["T1"], path, engine.endswith("compiled"))
+    dataset, model = dialogues(kind)
+    stepper = stepper_of(model, dataset, SHAPES["T1"].batch, "fp32", None)
+    chosen = stepper.execution
+    print(f"micro-batch {chosen.micro_batch}{', compiled' if chosen.compile else ''}", file=sys.stderr)
 
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    if side == "ours":
-        env |= environment(1) | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--side", side, "--glob", glob, "--steps", str(steps)]
-    return float(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+    def step() -> int:
+        before = stepper.progress.loss_tokens
+        stepper.step()
+        return int(stepper.progress.loss_tokens - before)
+
+    return step
+
+
+def worker(engine: str, kind: str, path: str) -> None:
+    """Say how long it took until the first step was done, then answer every line with the rate of one window."""
+    os.sched_setaffinity(0, {int(os.environ["BENCH_CORE"])})
+    import torch
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    step = step_of(engine, kind, path)
+    step()
+    print(time.monotonic() - began, flush=True)
+    for _ in sys.stdin:
+        tokens, began = 0, time.process_time()
+        while (spent := time.process_time() - began) < WINDOW:
+            tokens += step()
+        print(tokens / spent, flush=True)
+
+
+def start(engine: str, kind: str, path: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
+    own, python = {}, options.peer_python
+    if engine == "lmc":
+        from lmc.runtime.training.environment import environment
+
+        own, python = environment(1), sys.executable
+    env = {**os.environ, **own, "OMP_NUM_THREADS": "1", "BENCH_CORE": str(options.core)}
+    command = [python, __file__, "--worker", engine, kind, str(path)]
+    return subprocess.Popen(command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def measure(kind: str, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Print a line per engine and the ratios; return the rates."""
+    path = Path(tempfile.mkdtemp()) / "padded.npz"
+    write_padded(kind, path)
+    running = {engine: start(engine, kind, path, options) for engine in ENGINES}
+    first = {engine: float(process.stdout.readline()) for engine, process in running.items()}
+    rates: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    for _ in range(options.windows):
+        for engine, process in running.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            rates[engine].append(float(process.stdout.readline()))
+    for engine, process in running.items():
+        process.communicate()
+        found = rates[engine]
+        spread = f"({min(found):,.0f}..{max(found):,.0f})"
+        print(f"{kind:9} {engine:22} {statistics.median(found):>8,.0f} {spread:18} first {first[engine]:.1f} s")
+    for peer in ENGINES[1:]:
+        ratios = [a / b for a, b in zip(rates["lmc"], rates[peer], strict=True)]
+        spread = f"({min(ratios):.2f}..{max(ratios):.2f})"
+        print(f"{kind:9} lmc over {peer}: {statistics.median(ratios):.2f}x {spread}", flush=True)
+    return rates
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeat", type=int, default=3)
-    options.add_argument("--steps", type=int, default=12)
-    options.add_argument("--json", type=Path)
-    options.add_argument("--side", choices=("ours", "padded"), help=argparse.SUPPRESS)
-    options.add_argument("--glob", help=argparse.SUPPRESS)
-    chosen = options.parse_args()
-    if chosen.side:
-        print({"ours": ours, "padded": padded}[chosen.side](chosen.glob, chosen.steps))
+    if sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
         return
-    import torch
-
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread, {chosen.repeat} pairs")
-    results = {}
-    for title, glob in (("in-weight", "qa[0-9].txt"), ("in-tool", "qatool*.txt")):
-        sides = ("ours", "padded")
-        pairs = [tuple(measure(side, glob, chosen.steps) for side in sides) for _ in range(chosen.repeat)]
-        ratios = [a / b for a, b in pairs]
-        results[title] = {"ours": [a for a, _ in pairs], "padded": [b for _, b in pairs]}
-        mine, other = (statistics.median(values) for values in zip(*pairs, strict=True))
-        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        ratio = statistics.median(ratios)
-        print(f"{title:<10} lmc {mine:>8,.0f}   padded {other:>8,.0f}   ratio {ratio:.2f} {spread}")
-    if chosen.json:
-        chosen.json.write_text(
-            json.dumps({"torch": torch.__version__, "tokens_per_cpu_second": results}, indent=1) + "\n"
-        )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--windows", type=int, default=5)
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    results = {kind: measure(kind, options) for kind in KINDS}
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,28 @@ Step = Callable[[], int]
 
 
 def lmc(shape: Shape, dtype: str, compiled: bool) -> Step:
-    """lmc's own step, with everything that a run does in it; micro-batches as its autotune chooses them."""
+    """lmc's own step on random documents."""
+    from lmc.spec.model import Attention, SwiGLU, Transformer
+
+    model = Transformer(
+        vocab=shape.vocab,
+        layers=shape.layers,
+        width=shape.width,
+        mixer=Attention(heads=shape.heads, kv_heads=shape.kv_heads),
+        mlp=SwiGLU(hidden=shape.hidden),
+        tied=shape.tied,
+    )
+    stepper = stepper_of(model, RandomText(shape), shape.batch, dtype, compiled)
+
+    def step() -> int:
+        stepper.step()
+        return shape.batch * shape.length
+
+    return step
+
+
+def stepper_of(model_spec: Any, dataset: Any, batch: int, dtype: str, compiled: bool | None) -> Any:
+    """Return lmc's step with everything that a long run does in it; micro-batches are as its autotune chooses them."""
     import tempfile
     from pathlib import Path
 
@@ -59,28 +80,19 @@ def lmc(shape: Shape, dtype: str, compiled: bool) -> Step:
     from lmc.runtime.training.precision import dtypes
     from lmc.runtime.training.step import Stepper
     from lmc.runtime.training.warm import prepare
-    from lmc.spec.model import Attention, SwiGLU, Transformer
     from lmc.spec.train import AdamW, Precision, Train
 
-    model_spec = Transformer(
-        vocab=shape.vocab,
-        layers=shape.layers,
-        width=shape.width,
-        mixer=Attention(heads=shape.heads, kv_heads=shape.kv_heads),
-        mlp=SwiGLU(hidden=shape.hidden),
-        tied=shape.tied,
-    )
     spec = Train(
         model="m",
         data="d",
         steps=1_000_000,
-        batch=shape.batch,
+        batch=batch,
         compile=compiled,
         optim=AdamW(clip=1.0),
         precision=Precision(compute=dtype),
     )
     placement, folder = Placement(torch.device("cpu")), Path(tempfile.mkdtemp())
-    job = TrainJob(spec=spec, model=model_spec, dataset=RandomText(shape), placement=placement, folder=folder)
+    job = TrainJob(spec=spec, model=model_spec, dataset=dataset, placement=placement, folder=folder)
     here = resolve(spec, model_spec, placement)
     apply(here)
     model = build_model(model_spec, placement, 0)
@@ -88,13 +100,7 @@ def lmc(shape: Shape, dtype: str, compiled: bool) -> Step:
     optimizer = BUILDERS[AdamW](spec.optim, model)
     kinds, device = dtypes(spec.precision, placement), placement.device
     clock, meter = StepClock(folder / "profile.jsonl", device), Meter.start(0, device, kinds.compute)
-    stepper = Stepper(job, execution, model, optimizer, Progress(), kinds, clock, meter, by=by)
-
-    def step() -> int:
-        stepper.step()
-        return shape.batch * shape.length
-
-    return step
+    return Stepper(job, execution, model, optimizer, Progress(), kinds, clock, meter, by=by)
 
 
 class RandomText:
@@ -121,9 +127,48 @@ class RandomText:
 def transformers(shape: Shape, dtype: str, compiled: bool) -> Step:
     """A plain loop over `LlamaForCausalLM`: labels, autocast for bf16, clipping, fused AdamW."""
     import torch
+
+    model = llama(shape)
+    forward = torch.compile(model) if compiled else model
+    return plain_loop(model, lambda tokens: forward(input_ids=tokens, labels=tokens).loss, shape, dtype)
+
+
+def padded_transformers(shape: Shape, examples: str, compiled: bool) -> Step:
+    """The same loop over dialogues that are padded to one length; returns how many tokens carried loss.
+
+    `examples` is a file of numpy with `tokens` int64[N, S] and `labels` int64[N, S], -100 where there is no loss. No
+    attention mask is given, which is right for padding behind and fastest.
+    """
+    import numpy as np
+    import torch
+
+    model = llama(shape)
+    forward = torch.compile(model) if compiled else model
+    rows = {name: torch.from_numpy(values) for name, values in np.load(examples).items()}
+    batches = [
+        (tokens, labels, int((labels[:, 1:] != -100).sum()))
+        for tokens, labels in zip(rows["tokens"].split(shape.batch), rows["labels"].split(shape.batch), strict=True)
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    number = 0
+
+    def step() -> int:
+        nonlocal number
+        tokens, labels, count = batches[number % len(batches)]
+        number += 1
+        forward(input_ids=tokens, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return count
+
+    return step
+
+
+def llama(shape: Shape) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    model = LlamaForCausalLM(
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=shape.vocab,
             hidden_size=shape.width,
@@ -132,12 +177,10 @@ def transformers(shape: Shape, dtype: str, compiled: bool) -> Step:
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.kv_heads,
             tie_word_embeddings=shape.tied,
-            max_position_embeddings=shape.length,
+            max_position_embeddings=max(shape.length, 512),
             use_cache=False,
         )
     )
-    forward = torch.compile(model) if compiled else model
-    return plain_loop(model, lambda tokens: forward(input_ids=tokens, labels=tokens).loss, shape, dtype)
 
 
 def litgpt(shape: Shape, dtype: str, compiled: bool) -> Step:
