@@ -23,6 +23,7 @@ from . import (
     run,
     schema,
     show,
+    status,
     why,
 )
 from . import compile as compile_
@@ -34,6 +35,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     compile_,
     plan,
     run,
+    status,
     generate,
     chat,
     export,

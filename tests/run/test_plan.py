@@ -1,6 +1,10 @@
 """`lmc plan` before, between and after real runs, as a user reads it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +99,37 @@ def test_a_probe_on_a_finished_run_needs_replay(folder: Path, capfd: pytest.Capt
     assert "! needs replay: probe flow of w8-s1" in capfd.readouterr().out
     assert main(["run", "case.lmspec", "w8-s1", "--device", "cpu", "--replay", "--jobs", "1"]) == 0
     assert planned(capfd)["runs"][1]["replay"] == []
+
+
+def status(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The one run of the store."""
+    capfd.readouterr()
+    assert main(["status", "--format", "json"]) == 0
+    (run,) = json.loads(capfd.readouterr().out)["runs"]
+    found: dict[str, Any] = run
+    return found
+
+
+def test_status_follows_a_run_from_its_first_record_to_a_stop(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    edit(folder, "steps = 6", "steps = 1M, compile = false, micro_batch = 2")
+    edit(folder, "checkpoint = 2", "checkpoint = 100k")
+    command = [sys.executable, "-m", "lmc.compiler.cli", "run", "case.lmspec", "w8-s1", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("runs/*/records.jsonl")) or status(capfd)["seconds_left"] is None:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        run = status(capfd)
+        assert (run["name"], run["state"], run["steps"]) == ("w8-s1", "running", 1_000_000)
+        assert run["step"] > 0
+        assert run["seconds_left"] == pytest.approx((1_000_000 - run["step"]) / run["steps_per_second"])
+        assert 0 < run["metrics"]["loss"] < 10
+        assert planned(capfd)["runs"][1]["running"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 75
+    run = status(capfd)
+    assert (run["state"], run["seconds_left"]) == ("stopped", None)
+    assert run["step"] == planned(capfd)["runs"][1]["step"] > 0
