@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .data import Mqar
-from .evaluation import PerTokenEval
+from .data import Dialogues, Mqar
+from .evaluation import AnswersEval, PerTokenEval
 from .probe import InterveneProbe, sites
 from .violation import Lookup, Violation
 
@@ -26,6 +26,10 @@ def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         if any(fnmatchcase(site, pattern) for site in missing for pattern in spec.at):
             message = f"the donor's model has no site `{missing[0]}`"
             yield Violation("LM0506", message, ("donor.run", "at"), "choose a donor of the same shape")
+    if isinstance(spec, AnswersEval) and not isinstance(lookup(spec.data or run.data), Dialogues):
+        message = "`answers` asks the questions of dialogues, and the data has none"
+        paths = ("data",) if spec.data is not None else ("run", "run:data")
+        yield Violation("LM0310", message, paths, "set `data` to a `dialogues`, or evaluate the loss")
     if isinstance(spec, PerTokenEval):
         yield from _slices(spec, lookup(spec.data or run.data))
 
