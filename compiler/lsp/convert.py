@@ -11,13 +11,30 @@ from pygls.uris import to_fs_path
 
 from ...spec.diagnostic import Diagnostic, Edit
 from ...spec.span import Source, Span
-from .positions import Position, offset_at, range_of
+from .complete import Item
+from .hints import Hint
+from .positions import Position, offset_at, position_at, range_of
 from .symbols import Entry
 
 SEVERITY = {
     "error": types.DiagnosticSeverity.Error,
     "warning": types.DiagnosticSeverity.Warning,
     "hint": types.DiagnosticSeverity.Information,
+}
+PROPOSAL = {
+    "block": types.CompletionItemKind.Class,
+    "column": types.CompletionItemKind.Property,
+    "field": types.CompletionItemKind.Field,
+    "function": types.CompletionItemKind.Function,
+    "import": types.CompletionItemKind.Module,
+    "keyword": types.CompletionItemKind.Keyword,
+    "kind": types.CompletionItemKind.Keyword,
+    "let": types.CompletionItemKind.Constant,
+    "part": types.CompletionItemKind.Struct,
+    "property": types.CompletionItemKind.Property,
+    "value": types.CompletionItemKind.EnumMember,
+    "variable": types.CompletionItemKind.Variable,
+    "variant": types.CompletionItemKind.Enum,
 }
 OUTLINE = {
     "import": types.SymbolKind.Module,
@@ -83,6 +100,25 @@ def lsp_symbol(entry: Entry) -> types.DocumentSymbol:
         selection_range=lsp_range(entry.name_span),
         children=[lsp_symbol(inner) for inner in entry.inside],
     )
+
+
+def completion_item(item: Item, place: types.Range, number: int) -> types.CompletionItem:
+    """Return a proposal as the protocol has it; `number` is its place in the list."""
+    return types.CompletionItem(
+        label=item.label,
+        kind=PROPOSAL.get(item.role),
+        detail=item.detail or None,
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, item.doc) if item.doc else None,
+        sort_text=f"{number:04}",
+        text_edit=types.TextEdit(place, item.insert),
+    )
+
+
+def inlay_hint(hint: Hint, source: Source) -> types.InlayHint:
+    """Return a hint as the protocol has it."""
+    at = position_at(source, hint.offset)
+    position = types.Position(at.line, at.character)
+    return types.InlayHint(position=position, label=hint.text, padding_left=True, padding_right=True)
 
 
 def workspace_edit(edits: Sequence[Edit], uris: Mapping[Path, str]) -> types.WorkspaceEdit:

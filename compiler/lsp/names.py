@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..resolve.cells import Scope, is_map
 from ..resolve.declare import Decl, Module, find_block
 from ..resolve.draft import STATEMENTS
 from ..resolve.evaluate import is_late
+from ..resolve.problems import Problem
 from ..resolve.references import is_slot
 from ..resolve.world import Program
 from ..syntax import tree
@@ -89,9 +90,21 @@ class Names:
                 return occurrence
         return None
 
-    def view(self, module: Module, decl: Decl | None) -> View:
-        """Return what the statements of a top-level block see."""
-        return View(module).inside(None if decl is None else self.places.of(decl))
+    def block_view(self, module: Module, decl: Decl | None, target: Decl | None) -> View:
+        """Return what the statements of a top-level block see; `target` is what an overlay lies over."""
+        view = View(module).inside(None if decl is None else self.places.of(decl))
+        if target is None or target.kind != "grid":
+            return view
+        return evolve(view, variables=_free_axes((*target.chain, decl or target)))
+
+    def constant(self, let: tree.Let) -> Any:
+        """Return the value of a constant, None where it has none."""
+        world = self.places.null
+        try:
+            module = next(m for m in self.program.modules if m.names.get(let.name.text) is let)
+            return world.evaluator.expr(let.value, Scope((), module))
+        except (Problem, StopIteration):
+            return None
 
     def aliases(self, module: Module) -> dict[str, Span]:
         """Return where the imports of a file are named."""
@@ -131,27 +144,27 @@ class Names:
         home = place_of(block.name.span)
         self._add(block.name.span, Symbol("block", block.name.text, home, block.name.span), defines=True)
         if block.base is not None:
-            self._base(block.base, block.kind.text, module)
-        view = self.view(module, decl)
+            self._base(block.base, block.kind.text, module, decl)
         target = decl
         if decl is not None and decl.kind == "overlay" and decl.base is not None:
             found = find_block(module, decl.base)
             target = found if isinstance(found, Decl) else None
+        view = self.block_view(module, decl, target)
         if target is not None and target.kind == "grid":
-            self._grid(block.items, view)
+            self._grid(block.items, view, target)
         else:
             self._items(block.items, view)
 
-    def _base(self, ref: tree.Ref, kind: str, module: Module) -> None:
+    def _base(self, ref: tree.Ref, kind: str, module: Module, own: Decl | None = None) -> None:
         found = find_block(module, ref)
-        block = isinstance(found, Decl) and (found.kind == kind or kind == "overlay")
+        block = isinstance(found, Decl) and found is not own and (found.kind == kind or kind == "overlay")
         variant = variant_symbol(kind, ref.dotted or "")
         if block or variant is None:
             self._ref(ref, View(module))
         else:
             self._add(ref.span, variant)
 
-    def _grid(self, items: tuple[tree.Item, ...], view: View) -> None:
+    def _grid(self, items: tuple[tree.Item, ...], view: View, grid: Decl) -> None:
         for item in items:
             word = (
                 item.path[0] if isinstance(item, tree.Assign) else item.kind if isinstance(item, tree.Block) else None
@@ -164,8 +177,20 @@ class Names:
                 self._path(item.path[1:], view)
                 outside = View(view.module) if word.text in ("base", "with") else view
                 self._expr(item.value, outside)
+            elif word.text == "draw":
+                self._draw(item, view)
+            elif item.name is not None:
+                symbol = _step(item.name, grid)
+                self._add(item.name.span, symbol, defines=symbol.home == place_of(item.name.span))
+                self._items(item.items, view)
             else:
                 self._items(item.items, view)
+
+    def _draw(self, block: tree.Block, view: View) -> None:
+        for item in block.items:
+            if isinstance(item, tree.Assign):
+                self._add(item.path[0].span, Symbol("field", item.path[0].text, ("draw", "")))
+                self._expr(item.value, view)
 
     def _items(self, items: tuple[tree.Item, ...], view: View) -> None:
         for item in items:
@@ -177,6 +202,7 @@ class Names:
             elif isinstance(item, tree.Assert):
                 self._assert(item, view)
             elif isinstance(item, tree.Let):
+                self._add(item.name.span, view.variables.get(item.name.text), defines=True)
                 self._expr(item.value, view)
 
     def _assert(self, item: tree.Assert, view: View) -> None:
@@ -250,9 +276,9 @@ class Names:
         elif is_slot(owner.cell, name) or not is_late(owner.cell.cls, name):
             self._expr(expr, view, (owner, name))
         else:
-            self._expr(expr, self._over_results(view))
+            self._expr(expr, self.over_results(view))
 
-    def _over_results(self, view: View) -> View:
+    def over_results(self, view: View) -> View:
         """Return what a column of a plot or a condition of a run sees: columns, evaluations, the run."""
         place = view.places[-1]
         sources = place.cell.fields.get("sources") if place.cell.kind == "plot" else None
@@ -294,8 +320,15 @@ class Names:
                 at = None
                 continue
             symbol, at, owner = self.follow(at, part.text)
-            metric = symbol is None and view.late
-            self._add(part.span, Symbol("column", part.text) if metric else symbol, owner)
+            if symbol is None and view.late:
+                symbol = self._metric(part.text, view.module)
+            self._add(part.span, symbol, owner)
+
+    def _metric(self, name: str, module: Module) -> Symbol:
+        """Return what a name of results stands for: the calls of each protocol are told by its name."""
+        found = module.names.get(name)
+        spoken = isinstance(found, Decl) and found.kind == "protocol"
+        return declared_symbol(found, name, {}) if spoken and found is not None else Symbol("column", name)
 
     def head(
         self, ref: tree.Ref, view: View, defining: tuple[Place, str] | None = None
@@ -330,6 +363,14 @@ class Names:
             return symbol, behind, at
         return None, None, None
 
+    def walk(self, chain: Sequence[str], view: View) -> Target:
+        """Return what stands behind the dotted names of an expression."""
+        span = Span(view.module.source, 0, 0)
+        at = self.head(tree.Ref(tree.Name(chain[0], span), (), span), view)[1] if chain else None
+        for name in chain[1:]:
+            at = self.follow(at, name)[1]
+        return at
+
     def _declared(self, found: Decl | Module | tree.Let, name: str, module: Module) -> tuple[Symbol, Target]:
         symbol = declared_symbol(found, name, self.aliases(module))
         if isinstance(found, Decl):
@@ -338,6 +379,24 @@ class Names:
             value = found.value
             return symbol, self.head(value, View(module))[1] if isinstance(value, tree.Ref) and not value.tail else None
         return symbol, found
+
+
+def _free_axes(decls: Sequence[Decl]) -> dict[str, Symbol]:
+    """Return the axes of grids that have names of their own."""
+    blocks = [item for decl in decls for item in decl.items if isinstance(item, tree.Block)]
+    lets = [i for b in blocks if b.kind.text in ("over", "zip") for i in b.items if isinstance(i, tree.Let)]
+    return {
+        let.name.text: Symbol("variable", let.name.text, place_of(let.name.span), let.name.span)
+        for let in reversed(lets)
+    }
+
+
+def _step(name: tree.Name, grid: Decl) -> Symbol:
+    """Return the symbol of a `zip` block: its home is the weakest grid of the chain that writes it."""
+    blocks = [item for decl in grid.chain for item in decl.items if isinstance(item, tree.Block)]
+    named = [b.name for b in blocks if b.kind.text == "zip" and b.name is not None and b.name.text == name.text]
+    first = named[0] if named else name
+    return Symbol("part", name.text, place_of(first.span), first.span)
 
 
 def _variant(forms: Mapping[str, type], ref: tree.Ref) -> Symbol | None:

@@ -22,11 +22,12 @@ LATER = 0.4
 class Publisher:
     """Sends what is wrong with the open files and what they import, each file once it has changed.
 
-    `send` takes a path and all that is wrong in that file.
+    `send` takes a path and all that is wrong in that file; `counted` is called when all points have been looked at.
     """
 
     workspace: Workspace
     send: Callable[[Path, Sequence[Diagnostic]], None]
+    counted: Callable[[], None]
     roots: list[Path] = Factory(list)
     _found: dict[Path, dict[Path, tuple[Diagnostic, ...]]] = Factory(dict)
     _sent: dict[Path, list[Diagnostic]] = Factory(dict)
@@ -60,6 +61,7 @@ class Publisher:
                     return
                 if not cancelled.is_set():
                     self._take(found)
+                    self.counted()
 
     def _take(self, analysis: Analysis) -> None:
         by_file: dict[Path, list[Diagnostic]] = {path: [] for path in analysis.read}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -12,9 +13,13 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
-from ...spec.diagnostic import Diagnostic
+from ...spec.diagnostic import Diagnostic, Diagnostics
 from ...spec.span import Span
+from ..format.format import format_source
+from .complete import complete
 from .convert import (
+    completion_item,
+    inlay_hint,
     lsp_diagnostic,
     lsp_range,
     lsp_symbol,
@@ -24,10 +29,15 @@ from .convert import (
     uri_of,
     workspace_edit,
 )
+from .hints import hints
+from .hover import hover
 from .publish import Publisher
 from .references import NotRenamed, definition, references, renamable, rename
 from .symbols import outline
+from .tokens import MODIFIERS, TYPES, encoded, semantic_tokens
 from .workspace import Analysis, Workspace
+
+INVALID_PARAMS = -32602
 
 
 class Server:
@@ -40,13 +50,21 @@ class Server:
         self.language_server.report_server_error = _log
         self.workspace = Workspace()
         self.uris: dict[Path, str] = {}
-        self.publisher = Publisher(self.workspace, self._send)
+        self.publisher = Publisher(self.workspace, self._send, self._counted)
         self._register()
+        self._refuse_unreadable()
 
     def _send(self, path: Path, found: Sequence[Diagnostic]) -> None:
         diagnostics = [lsp_diagnostic(diagnostic, self.uris) for diagnostic in found]
         params = types.PublishDiagnosticsParams(uri_of(path, self.uris), diagnostics)
         self.language_server.text_document_publish_diagnostics(params)
+
+    def _counted(self) -> None:
+        """Ask for hints again, for every point of the grids has been looked at."""
+        workspace = self.language_server.client_capabilities.workspace
+        hints = workspace.inlay_hint if workspace is not None else None
+        if hints is not None and hints.refresh_support:
+            self.language_server.workspace_inlay_hint_refresh(None)
 
     def _register(self) -> None:
         self._answer(types.INITIALIZED, self.initialized)
@@ -54,6 +72,13 @@ class Server:
         self._answer(types.TEXT_DOCUMENT_DID_CHANGE, self.changed)
         self._answer(types.TEXT_DOCUMENT_DID_CLOSE, self.closed)
         self._answer(types.WORKSPACE_DID_CHANGE_WATCHED_FILES, lambda _: self.publisher.changed())
+        self._answer(types.TEXT_DOCUMENT_HOVER, self.hover)
+        triggers = types.CompletionOptions(trigger_characters=[".", ":", '"'])
+        self._answer(types.TEXT_DOCUMENT_COMPLETION, self.completion, triggers)
+        self._answer(types.TEXT_DOCUMENT_INLAY_HINT, self.hints)
+        legend = types.SemanticTokensLegend(list(TYPES), list(MODIFIERS))
+        self._answer(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, self.tokens, legend)
+        self._answer(types.TEXT_DOCUMENT_FORMATTING, self.formatting)
         self._answer(types.TEXT_DOCUMENT_DEFINITION, self.definition)
         self._answer(types.TEXT_DOCUMENT_REFERENCES, self.references)
         self._answer(types.TEXT_DOCUMENT_PREPARE_RENAME, self.prepare_rename)
@@ -65,6 +90,23 @@ class Server:
     def _answer(self, method: str, answer: Callable[[Any], Any], options: Any = None) -> None:
         """Let a function answer a method of the protocol; an error of it is told as its answer."""
         self.language_server.feature(method, options)(lambda params: answer(params))
+
+    def _refuse_unreadable(self) -> None:
+        """Answer requests whose parameters make no sense; the library tells them on standard error alone."""
+        protocol = self.language_server.protocol
+        structured = protocol.structure_message
+
+        def structure(data: Any) -> Any:
+            try:
+                return structured(data)
+            except Exception as error:
+                if "id" in data and "method" in data:
+                    wrong = {"code": INVALID_PARAMS, "message": f"the parameters make no sense: {error}"}
+                    body = json.dumps({"jsonrpc": "2.0", "id": data["id"], "error": wrong}).encode()
+                    protocol.writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                raise
+
+        protocol.structure_message = structure
 
     def initialized(self, params: Any) -> None:
         """Take the folders that the editor has open."""
@@ -97,6 +139,40 @@ class Server:
 
     def _location(self, span: Span) -> types.Location:
         return types.Location(uri_of(Path(span.source.path), self.uris), lsp_range(span))
+
+    def hover(self, params: Any) -> Any:
+        """What is said about a name."""
+        found = hover(*self._at(params))
+        if found is None:
+            return None
+        content = types.MarkupContent(types.MarkupKind.Markdown, found.text)
+        return types.Hover(contents=content, range=lsp_range(found.span))
+
+    def completion(self, params: Any) -> Any:
+        """What may stand at a cursor."""
+        analysis, at = self._at(params)
+        found = complete(analysis, at)
+        place = lsp_range(Span(analysis.source, found.start, at))
+        return [completion_item(item, place, number) for number, item in enumerate(found.items)]
+
+    def hints(self, params: Any) -> Any:
+        """What follows from the lines of a range."""
+        analysis = self.workspace.analysis(path_of(params.text_document.uri))
+        first, last = (offset(analysis.source, place) for place in (params.range.start, params.range.end))
+        return [inlay_hint(hint, analysis.source) for hint in hints(analysis, first, last)]
+
+    def tokens(self, params: Any) -> Any:
+        """What names are, for colours."""
+        analysis = self.workspace.analysis(path_of(params.text_document.uri))
+        return types.SemanticTokens(data=encoded(semantic_tokens(analysis), analysis.source))
+
+    def formatting(self, params: Any) -> Any:
+        """The one layout of a file; none while it does not parse."""
+        source = self.workspace.analysis(path_of(params.text_document.uri)).source
+        text = format_source(source, Diagnostics())
+        if text is None or text == source.text:
+            return []
+        return [types.TextEdit(lsp_range(Span(source, 0, len(source.text))), text)]
 
     def definition(self, params: Any) -> Any:
         """Where a name is made."""

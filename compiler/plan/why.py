@@ -89,12 +89,18 @@ def _field(world: World, cell: Cell, name: str, query: str) -> Iterator[str]:
     if known not in fields(cell.cls) and not isinstance(getattr(cell.cls, name, None), property):
         raise _nowhere(cell, query, name)
     yield f"{query} = {_value(world, cell, name)}"
-    if known not in fields(cell.cls):
-        yield f"  computed from the fields of {cell.kind} `{cell.name}`"
+    for line in origin_lines(world, cell, known):
+        yield f"  {line}"
+
+
+def origin_lines(world: World, cell: Cell, name: str) -> Iterator[str]:
+    """Yield what set a field, `name` as Python spells it, and what that was set over, a line each."""
+    if name not in fields(cell.cls):
+        yield f"computed from the fields of {cell.kind} `{cell.name}`"
         return
-    for number, origin in enumerate(chain(world, cell, known)):
+    for number, origin in enumerate(chain(world, cell, name)):
         place = f"   {origin.place}" if origin.place else ""
-        yield f"  {'set by' if number == 0 else 'over  '} {origin.source}: {origin.text}{place}"
+        yield f"{'set by' if number == 0 else 'over  '} {origin.source}: {origin.text}{place}"
 
 
 def _block(world: World, cell: Cell, query: str) -> Iterator[str]:
@@ -128,13 +134,18 @@ def _row(world: World, cell: Cell, name: str) -> tuple[str, str]:
 def _value(world: World, cell: Cell, name: str) -> str:
     if SPELLINGS.get(name, name) in fields(cell.cls) and is_slot(cell, SPELLINGS.get(name, name)):
         return "none"
+    return value_text(world, cell, name) or "(asked when the run goes on)"
+
+
+def value_text(world: World, cell: Cell, name: str) -> str | None:
+    """Return the value of a field or property as the language writes it; None for a block, and where it has none."""
     try:
         ref = tree.Ref(tree.Name(name, cell.span), (), cell.span)
         return shown(world.evaluator.expr(ref, Scope((cell,), cell.root.module)))
     except Unknown as error:
         return f"(known only when the run {READ[error.what][0]})"
     except Problem:
-        return "(asked when the run goes on)"
+        return None
 
 
 def _nowhere(cell: Cell, query: str, part: str) -> LmcError:

@@ -119,6 +119,10 @@ def shown(value: Any) -> str:
         return f"{value.value:g} {'bytes' if value.unit == 'Size' else 's'}"
     if isinstance(value, DeclRef):
         return value.decl.name
+    if isinstance(value, PartRef):
+        return f"{value.decl.name}.{value.name}"
+    if isinstance(value, Glob):
+        return f'files("{value.pattern}")'
     if isinstance(value, Pattern):
         return f're"{value.text}"' if value.regex else f'"{value.text}"'
     if isinstance(value, PathValue):
