@@ -8,7 +8,7 @@ from attrs import frozen
 from attrs.validators import ge
 
 from .sample import Sample
-from .schema import option, variant
+from .schema import allows, option, variant
 from .units import Steps
 
 Checkpoint = Literal["last", "best"] | Steps
@@ -23,6 +23,7 @@ def checkpoint_option() -> Any:
     )
 
 
+@allows(items={"minLength": 1})
 def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
     """None empty."""
     if "" in value:

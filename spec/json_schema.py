@@ -178,9 +178,10 @@ def _any_of(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _bounded(schema: dict[str, Any], validator: Any) -> dict[str, Any]:
-    """Return the schema of a number within the bounds that a validator of attrs says; of no other validator."""
+    """Return a schema within the bounds that a validator says."""
     for bound in _bounds(validator):
-        schema |= bound
+        items = bound.get("items")
+        schema |= bound if items is None else {**bound, "items": {**schema["items"], **items}}
     return schema
 
 
@@ -188,6 +189,7 @@ def _bounds(validator: Any) -> Iterator[dict[str, Any]]:
     for part in (getattr(validator, "validator", None), *getattr(validator, "_validators", ())):
         if part is not None:
             yield from _bounds(part)
+    yield getattr(validator, "json_schema", {})
     keyword = _BOUNDS.get(getattr(validator, "compare_op", ""))
     if keyword:
         yield {keyword: validator.bound}

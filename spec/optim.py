@@ -7,11 +7,12 @@ from typing import Any, Literal
 from attrs import Factory, evolve, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
-from .schema import option, variant
+from .schema import allows, option, variant
 
 _DECAY = "Which parameters decay: matrices, or vectors as well."
 
 
+@allows(minItems=2, maxItems=2, items={"minimum": 0, "exclusiveMaximum": 1})
 def _two_decays(instance: Any, attribute: Any, value: tuple[float, ...]) -> None:
     """Two numbers from 0 to below 1."""
     if len(value) != 2 or not all(0 <= decay < 1 for decay in value):

@@ -11,16 +11,18 @@ from typing import Any, Literal
 from attrs import Factory, frozen
 from attrs.validators import ge, gt
 
-from .schema import option, variant
+from .schema import allows, option, variant
 from .units import Steps
 
 
+@allows(minItems=1, uniqueItems=True, items={"minimum": 0})
 def _rising(instance: Any, attribute: Any, value: tuple[int, ...]) -> None:
     """Rising, from 0 on."""
     if not value or value[0] < 0 or any(b <= a for a, b in pairwise(value)):
         raise ValueError(f"'{attribute.name}' must be a list of rising steps: {value!r}")
 
 
+@allows(items={"minimum": 0})
 def _multipliers(instance: Any, attribute: Any, value: tuple[float, ...]) -> None:
     """Each at least 0."""
     if any(factor < 0 for factor in value):

@@ -88,6 +88,16 @@ def option(
     return attrs.field(default=default, metadata=metadata, validator=validator)
 
 
+def allows(**keywords: Any) -> Callable[[_T], _T]:
+    """Say in keywords of JSON Schema what a validator of our own lets pass; attrs' own say it themselves."""
+
+    def note(validator: _T) -> _T:
+        validator.json_schema = keywords  # type: ignore[attr-defined]
+        return validator
+
+    return note
+
+
 def variant(kind: str, name: str = "", *, revision: int = 1, runs: bool = True) -> Callable[[type[_T]], type[_T]]:
     """Register a class as a variant of a kind; raise `revision` when its numerical meaning changes.
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from attrs import Factory, frozen
 
-from .schema import option, variant
+from .schema import allows, option, variant
 from .units import Env, FilePath
 
 
+@allows(minItems=1, uniqueItems=True)
 def _distinct(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
     """Different columns, at least one."""
     if not value or len(set(value)) < len(value):

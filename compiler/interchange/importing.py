@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from attrs import Factory, define, frozen
 
@@ -22,7 +21,7 @@ from .config import Config
 from .draft import Block, Draft
 from .shared import OF_RATE
 from .sweeps import Axes, axes_of, copies, sweeps
-from .yaml_read import read_leaves
+from .yaml_read import Items, Leaf, read_leaves
 
 DIALECTS: tuple[ModuleType, ...] = (itl, lingua)
 NO_COUNTERPART = "lmc has no counterpart"
@@ -66,7 +65,7 @@ def import_configurations(paths: Sequence[Path], diagnostics: Diagnostics) -> Im
         places = ", ".join(f"{item.path} (line {item.span.line})" for item in note)
         message = f"not carried over: {places}: {note[0].reason}"
         diagnostics.add(Diagnostic("LM1005", message, note[0].span, severity="warning"))
-    advice = [dialect.TEMPLATES] if any(block.variant == "dialogues" for block in drafts[0].blocks) else []
+    advice = dialect.advice(drafts[0])
     text = "\n".join(_lines(paths, drafts[0], axes, left, advice)) + "\n"
     source = Source("the imported spec", text)
     return Imported(format_source(source, diagnostics) or text, left, advice)
@@ -115,7 +114,7 @@ def _left(configs: Sequence[Config], dialect: ModuleType) -> Iterator[Left]:
     seen: set[str] = set()
     for config in configs:
         for path, leaf in config.leaves.items():
-            if path in config.used or path in seen:
+            if path in config.used or path in seen or _says_nothing(path, leaf, dialect):
                 continue
             seen.add(path)
             values = {_written(other.leaves.get(path)) for other in configs}
@@ -123,8 +122,17 @@ def _left(configs: Sequence[Config], dialect: ModuleType) -> Iterator[Left]:
             yield Left(path, leaf.span, _reason(path, dialect) + apart)
 
 
-def _written(leaf: Any) -> Any:
-    return None if leaf is None else leaf.text if hasattr(leaf, "text") else tuple(value.text for value in leaf.values)
+def _says_nothing(path: str, leaf: Leaf, dialect: ModuleType) -> bool:
+    """Whether a value is null, or what lmc does anyway."""
+    if isinstance(leaf, Items):
+        return False
+    return leaf.empty or leaf.text.lower() == dialect.ANYWAY.get(path)
+
+
+def _written(leaf: Leaf | None) -> tuple[str, ...]:
+    return (
+        () if leaf is None else tuple(scalar.text for scalar in (leaf.values if isinstance(leaf, Items) else (leaf,)))
+    )
 
 
 def _reason(path: str, dialect: ModuleType) -> str:

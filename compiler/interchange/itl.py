@@ -34,7 +34,12 @@ NOT_CARRIED = {
     "run_config.evaluation.db_path": "the run makes table and database itself",
 }
 NAMES = ("bytes", "pieces", "facts", "people", "lookup", "recall", "corpus", "small", "exact", "held_out")
-TEMPLATES = "The templates of the dialogues are not in a YAML: put them into templates/ beside the spec"
+ANYWAY = {
+    "launcher.slurm.nodes": "1",
+    "launcher.slurm.nb_gpus": "1",
+    "run_config.cluster.tp": "1",
+    "run_config.data.padding": "true",
+}
 
 
 def recognises(config: Config) -> bool:
@@ -68,6 +73,13 @@ def convert(config: Config) -> Draft:
         fields["track"] = Block("track", variant="wandb")
     train.fields = fields
     return _together(run, tokenizer, size, data, model, train)
+
+
+def advice(draft: Draft) -> list[str]:
+    """Return what to know about a spec that comes from a configuration."""
+    if any(block.variant == "dialogues" for block in draft.blocks):
+        return ["The templates of the dialogues are not in a YAML: put them into templates/ beside the spec"]
+    return ["The lines of ITL's files hold dialogues; `data : text` reads the member `field` of each, a text"]
 
 
 def _run(config: Config) -> Config:

@@ -18,6 +18,7 @@ from .shared import PER_DEVICE, adamw, checkpoints, schedule, split_batch, token
 GRID = "grid"
 NAMES = ("bytes", "pieces", "llama", "held_out")
 CHUNKS = "*.chunk.*.jsonl"
+ANYWAY = {"distributed.tp_size": "1", "distributed.dp_shard": "1", "distributed.dp_replicate": "1", "data.n_views": "2"}
 NOT_CARRIED = {
     "dump_dir": "runs go to the run store (`lmc run --store`)",
     "distributed": "this version trains on one device",
@@ -77,6 +78,13 @@ def convert(config: Config) -> Draft:
     reach = {tokenizer.name: "data.tokenizer.", data[-1].name: "data.", model.name: "model."}
     implied = {"model.mixer.kv_heads": str(model.fields["mixer"].fields["heads"])}  # type: ignore[union-attr]
     return Draft(train, [tokenizer, *data, model], evals, reach, implied)
+
+
+def advice(draft: Draft) -> list[str]:
+    """Return what to know about a spec that comes from a configuration."""
+    if any(block.variant == "hf" for block in draft.blocks):
+        return ["A SentencePiece model is read from the tokenizer.json of the same tokenizer"]
+    return []
 
 
 def _tokenizer(config: Config) -> Block:

@@ -411,7 +411,7 @@ def test_every_value_makes_a_difference_or_is_named(text: str, number: int, tmp_
     if after is None:
         assert "error" in {d.severity for d in diagnostics.items}
         return
-    told = {left.span.line for left in before.left}
+    told = {left.span.line for left in (*before.left, *after.left)}
     assert (number + 1 in told) != (statements(before) != statements(after))
 
 

@@ -125,6 +125,22 @@ def test_defaults_are_valid_against_their_own_fields() -> None:
         ("mixer.attention", "window", {"type": ["integer", "null"], "minimum": 1, "default": None}),
         ("loss", "smoothing", {"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0, "default": 0.0}),
         ("precision", "compute", {"enum": ["fp32", "bf16"], "default": "fp32"}),
+        (
+            "optim.adamw",
+            "betas",
+            {
+                "type": "array",
+                "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+                "minItems": 2,
+                "maxItems": 2,
+                "default": [0.9, 0.95],
+            },
+        ),
+        (
+            "schedule.table",
+            "at",
+            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+        ),
         ("limits", "wall", {"type": ["number", "null"], "exclusiveMinimum": 0.0, "default": None}),
     ],
 )
