@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ..spec.diagnostic import Diagnostic, LmcError
+from ..spec.plan import Plan
 from ..spec.plan_text import parse_plan
 from .components.trainer import TrainerNode
 from .graph import wire
@@ -37,8 +38,7 @@ class FinishedRun:
 
 def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
     """Return a run by name or id, placed on `device`. Raises LmcError (LM0809) for an unknown or ambiguous one."""
-    folder = _find(RunStore(store), name)
-    plan = parse_plan((folder / GRAPH).read_text(encoding="utf-8").splitlines(), str(folder / GRAPH))
+    folder, plan = kept_plan(store, name)
     components = wire(plan)
     session = Session(
         plan=plan,
@@ -55,6 +55,12 @@ def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
     run = components[folder.name.split("-")[0]]
     assert isinstance(run, TrainerNode)
     return FinishedRun(session, run, folder)
+
+
+def kept_plan(store: Path, name: str) -> tuple[Path, Plan]:
+    """Return the folder of a run, by name or id, and the part of its plan that it keeps. Raises LmcError (LM0809)."""
+    folder = _find(RunStore(store), name)
+    return folder, parse_plan((folder / GRAPH).read_text(encoding="utf-8").splitlines(), str(folder / GRAPH))
 
 
 def _find(store: RunStore, name: str) -> Path:

@@ -20,7 +20,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     chosen = "of a file: blocks, or names or ids of runs (default: what `lmc run` would run)"
     command.add_argument("names", nargs="*", metavar="BLOCK or RUN", help=chosen)
     lists(command, "names")
-    formats = "yaml (default of a file), json: every run, resolved; hf (of a trained run): a folder for transformers"
+    formats = "yaml (default of a file), json: runs, resolved; hf (default of a trained run): a folder for transformers"
     command.add_argument("--format", choices=("yaml", "json", "hf"), help=formats)
     output = "file to write (default: standard output), or the folder of hf"
     command.add_argument("-o", "--output", type=Path, help=output)
@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     if wrong:
         print(f"lmc export: {wrong}", file=sys.stderr)
         return EXIT_USAGE
-    return _export_file(options, format_) if is_file else _export_run(options)
+    if format_ == "hf":
+        return _export_weights(options)
+    return _export_spec(options, format_) if is_file else _export_run(options, format_)
 
 
 def _misuse(options: argparse.Namespace, format_: str, is_file: bool) -> str:
@@ -45,14 +47,12 @@ def _misuse(options: argparse.Namespace, format_: str, is_file: bool) -> str:
         return "a file holds no weights: name a trained run"
     if is_file:
         return ""
-    if format_ != "hf":
-        return f"`{options.what}` is no .lmspec file, and {format_} is written of a file"
     if options.names or options.overlays or options.settings:
         return "blocks, --with and --set are for .lmspec files"
-    return "" if options.output else "say where the folder goes: -o FOLDER"
+    return "" if options.output or format_ != "hf" else "say where the folder goes: -o FOLDER"
 
 
-def _export_run(options: argparse.Namespace) -> int:
+def _export_weights(options: argparse.Namespace) -> int:
     from ...runtime.weights.export import export_hf
 
     for line in export_hf(options.store, options.what, options.output):
@@ -60,13 +60,28 @@ def _export_run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _export_file(options: argparse.Namespace, format_: str) -> int:
+def _export_run(options: argparse.Namespace, format_: str) -> int:
+    from ...runtime.finished import kept_plan
+    from ...runtime.store.index import NODE, read_node
+    from ...spec.plan import Point
+    from ..interchange.resolved import document
+
+    folder, plan = kept_plan(options.store, options.what)
+    told = read_node(folder / NODE)
+    point = Point(told.get("made", {}).get("block", ""), told["name"], {}, folder.name.split("-")[0])
+    return _write(document(plan, [point]), options, format_)
+
+
+def _export_spec(options: argparse.Namespace, format_: str) -> int:
     from ..interchange.resolved import chosen_points, document
 
     compiled = compiled_spec(Path(options.what), options)
     if compiled.plan is None:
         return EXIT_DIAGNOSTICS
-    found = document(compiled.plan, chosen_points(compiled.plan, options.names))
+    return _write(document(compiled.plan, chosen_points(compiled.plan, options.names)), options, format_)
+
+
+def _write(found: dict[str, Any], options: argparse.Namespace, format_: str) -> int:
     lines = _lines(found, format_)
     if options.output is None:
         for line in lines:

@@ -31,7 +31,7 @@ grid widths { base = base, over { model.width = [32, 64] }, seeds = range(2), na
 def exported(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     assert main(["export", *arguments, "--format", "json"]) == 0
     from_json = json.loads(capsys.readouterr().out)
-    assert main(["export", *arguments]) == 0
+    assert main(["export", *arguments, "--format", "yaml"]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == from_json
     return from_json
 
@@ -95,7 +95,7 @@ def test_a_file_is_written(spec: str, tmp_path: Path, capsys: pytest.CaptureFixt
     ("arguments", "told"),
     [
         (["FILE", "--format", "hf"], "a file holds no weights"),
-        (["run", "--format", "json"], "`run` is no .lmspec file"),
+        (["run", "--format", "json", "--with", "quick"], "for .lmspec files"),
         (["run", "block", "-o", "x"], "for .lmspec files"),
         (["run"], "-o FOLDER"),
     ],
@@ -184,3 +184,20 @@ def test_the_document_that_the_manual_shows_is_the_one_that_is_written(
     (tmp_path / "book.lmspec").write_text(shown[1], encoding="utf-8")
     assert main(["export", str(tmp_path / "book.lmspec")]) == 0
     assert capsys.readouterr().out.startswith(shown[2])
+
+
+def test_a_trained_run_is_written_as_it_was_planned(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("a book of several words. " * 200, encoding="utf-8")
+    assert main(["run", spec, "d32-s1", "--set", "base.steps=3", "--jobs", "1", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    stored = exported(capsys, "d32-s1", "--format", "yaml")
+    planned = exported(capsys, spec, "d32-s1", "--set", "base.steps=3")
+    (run,), (expected,) = stored["runs"], planned["runs"]
+    assert (run["run"], run["id"], run["block"]) == ("d32-s1", expected["id"], "widths")
+    assert run["blocks"] == {name: block for name, block in expected["blocks"].items() if name != "held_out"}
+    assert stored["settings"] == ["base.steps=3"]
+    assert main(["export", "d33-s1", "--format", "yaml"]) == 1
+    assert "LM0809" in capsys.readouterr().err
