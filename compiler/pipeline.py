@@ -5,13 +5,14 @@ text -> tree (parse) -> declarations (declare) -> worlds (resolve) -> specs, rul
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
-from ..spec.diagnostic import Diagnostics
+from ..spec.diagnostic import Diagnostics, Edit
 from ..spec.identity import canonical_json
 from ..spec.plan import Header, Plan, SourceFile
 from ..spec.span import Source, Span
@@ -121,4 +122,8 @@ def _check_overlays(module: Module, diagnostics: Diagnostics) -> None:
         if decl.kind == "overlay" and _target(module, decl) is None:
             span = decl.base.span if decl.base is not None else decl.name_span
             message = f"overlay `{decl.name}` has no block to lie over"
-            diagnostics.error("LM0509", span, message, help="write overlay NAME : BLOCK { ... }")
+            known = [block.name for block in module.decls if block.kind != "overlay"]
+            near = difflib.get_close_matches(decl.base.dotted or "", known, 1) if decl.base is not None else []
+            help = f"did you mean `{near[0]}`?" if near else "write overlay NAME : BLOCK { ... }"
+            edits = (Edit(span, near[0]),) if near else ()
+            diagnostics.error("LM0509", span, message, help=help, edits=edits)

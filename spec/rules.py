@@ -42,7 +42,8 @@ def violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
     elif isinstance(spec, Mesh) and spec.dp * spec.tp != spec.devices:
         product = spec.dp * spec.tp
         message = f"dp x tp is {product} but the mesh has {spec.devices} devices"
-        yield Violation("LM0404", message, ("devices",), f"{product} devices, or drop `devices` to have it derived")
+        help = f"write devices = {product}, or drop it to have it derived"
+        yield Violation("LM0404", message, ("devices",), help, fix=str(product))
     elif isinstance(spec, Text):
         yield from _text(spec, lookup)
     elif isinstance(spec, Mixture):

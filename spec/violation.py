@@ -16,12 +16,14 @@ class Violation:
     """A rule that does not hold: the fields that take part, the first being the one to change.
 
     A path is the dotted name of a field, after `reference:` if it belongs to the spec that this field refers to.
+    `fix` is what the first field could be written as.
     """
 
     code: str
     message: str
     paths: tuple[str, ...]
     help: str = ""
+    fix: str = ""
 
     def within(self, block: str) -> Violation:
         """Return the same of the fields of a nested block."""

@@ -46,8 +46,11 @@ class _Text:
         places = [(span, mark, text) for span, mark, text in places if span.source.text]
         gutter = max((len(str(span.line)) for span, _, _ in places), default=1) + 1
         first_file = found.span.source.path if found.span else ""
+        above: Span | None = None
         for number, (span, mark, text) in enumerate(places):
-            lines += self._excerpt(span, mark * _width(span), text, gutter, first_file, number == 0, found.severity)
+            excerpt = self._excerpt(span, mark * _width(span), text, gutter, first_file, number == 0, found.severity)
+            lines += excerpt[-1:] if _same_line(above, span) else excerpt
+            above = span
         if found.help:
             fix = " [fix available]" if found.edits else ""
             lines.append(f"{' ' * (gutter + 1)}= help: {found.help}{fix}")
@@ -66,6 +69,11 @@ class _Text:
         caret = self.paint(marks + (f" {text}" if text else ""), color)
         found.append(f"{self.paint(' ' * gutter + ' |', BLUE)} {' ' * _cells(before)}{caret}")
         return found
+
+
+def _same_line(above: Span | None, span: Span) -> bool:
+    """Whether the line of a span is the one that was just shown."""
+    return above is not None and above.source.path == span.source.path and above.line == span.line
 
 
 def _shown_place(span: Span | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 
 from ...spec.automaton import Automata
-from ...spec.diagnostic import Diagnostic, Diagnostics, Label
+from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
 from ...spec.rules import violations
@@ -265,8 +265,13 @@ class PlanBuilder:
 
     def _violation(self, world: World, cell: Cell, violation: Violation) -> Diagnostic:
         spans = [self.span(world, cell, path) for path in violation.paths]
-        labels = tuple(Label(span, "and here") for span in spans[1:] if span != spans[0])
-        return Diagnostic(violation.code, violation.message, spans[0], "set here", labels, violation.help)
+        told: list[Span] = [spans[0]]
+        for span in spans[1:]:
+            if not any(span.source == other.source and span.start <= other.start < span.end for other in told):
+                told.append(span)
+        labels = tuple(Label(span, "and here") for span in told[1:])
+        edits = (Edit(spans[0], violation.fix),) if violation.fix else ()
+        return Diagnostic(violation.code, violation.message, spans[0], "set here", labels, violation.help, edits)
 
     def span(self, world: World, cell: Cell, path: str) -> Span:
         """Return where the value at a path, as rules write it, was set."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from ...spec.diagnostic import Edit
 from ...spec.evaluation import AnswersEval, GenerateEval, LossEval, PerTokenEval
 from ...spec.identity import identity
 from ...spec.plan import Node, Point, Target
@@ -76,7 +78,9 @@ def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot | 
             if metric not in known:
                 near = difflib.get_close_matches(metric, known, 1)
                 help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-                raise problem("LM0506", _span_of(cell, name), f"`{head}` has no metric `{metric}`", help=help)
+                span = _span_of(cell, name)
+                edits = (Edit(span, f"{head}.{near[0]}"),) if near and span.text == name else ()
+                raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help, edits=edits)
     if not of_probes:
         _check_aggregates(builder, cell, spec)
 
@@ -153,7 +157,7 @@ def _span_of(cell: Cell, text: str) -> Span:
     """Return where a plot says something: the first field whose text holds it."""
     for settings in cell.fields.values():
         span = settings[-1].expr.span
-        at = span.text.find(text)
-        if at >= 0:
-            return Span(span.source, span.start + at, span.start + at + len(text))
+        found = re.search(rf"(?<![\w.]){re.escape(text)}(?![\w.])", span.text)
+        if found is not None:
+            return Span(span.source, span.start + found.start(), span.start + found.end())
     return cell.span

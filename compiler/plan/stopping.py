@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ...spec.diagnostic import Edit
 from ...spec.span import Span
 from ...spec.train import Train
 from ..resolve.cells import Cell
@@ -40,4 +42,12 @@ def _check(builder: PlanBuilder, span: Span, name: str, evals: Mapping[str, str]
     if metric not in known:
         near = difflib.get_close_matches(metric, known, 1)
         help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-        raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help)
+        edits = tuple(Edit(place, f"{head}.{near[0]}") for place in _places(span, name)) if near else ()
+        message = f"`{head}` has no metric `{metric}`"
+        raise problem("LM0506", edits[0].span if edits else span, message, help=help, edits=edits)
+
+
+def _places(span: Span, name: str) -> list[Span]:
+    """Return where an expression reads a name."""
+    found = re.finditer(rf"(?<![\w.]){re.escape(name)}(?![\w.])", span.text)
+    return [Span(span.source, span.start + match.start(), span.start + match.end()) for match in found]

@@ -127,7 +127,7 @@ def _axis(path: str, text: AxisText, draft: Draft, world: World) -> Axis | Distr
     if not isinstance(value, list):
         raise problem("LM0301", expr.span, f"the axis `{path}` needs a list", help="write [...] or range(...)")
     if not value:
-        raise problem("LM0502", expr.span, f"the axis `{path}` has no values")
+        raise problem("LM0502", expr.span, f"the axis `{path}` has no values", help="write at least one")
     if text.free:
         _check_hidden(text, draft, world)
     return Axis(path, text.names, tuple(map(AxisValue, value)), 0, expr, text.free)
@@ -160,7 +160,7 @@ def _whole(written: Written, name: str, least: int | None, world: World) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise problem("LM0301", written.expr.span, f"`{name}` needs an Int")
     if least is not None and value < least:
-        raise problem("LM0303", written.expr.span, f"`{name}` must be >= {least}")
+        raise problem("LM0303", written.expr.span, f"`{name}` must be at least {least}, got {value}")
     return value
 
 

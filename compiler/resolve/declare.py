@@ -159,7 +159,12 @@ class Loader:
         if isinstance(target, Decl) and target is not decl and target.kind == decl.kind:
             if target in seen:
                 decl.poisoned = True
-                self.diagnostics.error("LM0206", decl.base.span, f"`{decl.name}` starts from itself")
+                circle = [*seen[seen.index(target) :], decl]
+                bases = [(one.name, one.base.span) for one in circle[:-1] if one.base is not None]
+                labels = tuple(Label(span, f"`{name}` starts from this") for name, span in bases)
+                help = "start one of them from a variant"
+                message = f"`{decl.name}` starts from itself"
+                self.diagnostics.error("LM0206", decl.base.span, message, help=help, labels=labels)
                 return
             self.link(target, (*seen, decl))
             decl.bases, decl.variant = [target, *target.bases], target.variant

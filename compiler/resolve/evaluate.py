@@ -91,7 +91,7 @@ class Evaluator(Expressions):
         try:
             validator(None, fields(cell.cls)[name], value)
         except ValueError as error:
-            bound = str(error).split("must be")[-1].split(":")[0].strip()
+            bound = _in_words(str(error).split("must be")[-1].split(":")[0].strip())
             raise problem("LM0303", span, f"`{name}` must be {bound}, got {shown(value)}") from error
 
     def _late(self, cell: Cell, name: str, setting: Setting) -> Any:
@@ -126,7 +126,9 @@ class Evaluator(Expressions):
         if kind not in accepted:
             got = kind_name(value) if not isinstance(value, PartRef) else f"the {value.kind} `{value.name}`"
             message = f"`{spelled(attribute.name)}` needs a {' or '.join(accepted)}, got {got}"
-            raise problem("LM0310", setting.expr.span, message)
+            blocks = [decl.name for decl in setting.scope.module.decls if decl.kind in accepted]
+            help = f"those of this file are {', '.join(blocks)}" if blocks else ""
+            raise problem("LM0310", setting.expr.span, message, help=help)
         return value
 
     def default(self, cell: Cell, name: str) -> Any:
@@ -138,8 +140,8 @@ class Evaluator(Expressions):
             if cell.poisoned:
                 raise POISON
             title = f"{cell.kind} `{cell.name}`" if cell.parent is None else f"`{cell.name}`"
-            doc = attribute.metadata["doc"].rstrip(".")
-            raise problem("LM0209", cell.span, f"{title} needs `{spelled(name)}`", help=f"{spelled(name)}: {doc}")
+            help = f"add {spelled(name)} = ... ({attribute.metadata['doc'].rstrip('.')})"
+            raise problem("LM0209", cell.span, f"{title} needs `{spelled(name)}`", help=help)
         default: Any = attribute.default
         return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
@@ -167,6 +169,14 @@ class Evaluator(Expressions):
             message = f"`{name}` is {text} unless it is set, and that has no value here"
             raise problem("LM0209", cell.span, message, help=f"set `{name}`, or what it is made from") from error
         return typed(value, cell.cls, name, cell.span, False)
+
+
+def _in_words(bound: str) -> str:
+    """Return what attrs says of a bound, `>= 1.0`, as a user would: at least 1."""
+    for sign, words in ((">=", "at least"), ("<=", "at most"), (">", "above"), ("<", "below")):
+        if bound.startswith(f"{sign} "):
+            return f"{words} {bound[len(sign) :].strip().removesuffix('.0')}"
+    return bound
 
 
 @cache

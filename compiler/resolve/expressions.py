@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...spec.diagnostic import Diagnostic
+from ...spec.diagnostic import Diagnostic, Edit
 from ...spec.units import Pattern
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope
@@ -151,7 +151,8 @@ class Expressions(References):
         if name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, 1)
             help = f"did you mean `{near[0]}`?" if near else f"functions are {', '.join(FUNCTIONS)}"
-            raise problem("LM0306", expr.name.span, f"there is no function `{name}`", help=help)
+            edits = (Edit(expr.name.span, near[0]),) if near else ()
+            raise problem("LM0306", expr.name.span, f"there is no function `{name}`", help=help, edits=edits)
         args = [self.expr(arg, scope, defining) for arg in expr.args]
         kwargs = {key.text: self.expr(arg, scope, defining) for key, arg in expr.kwargs}
         try:

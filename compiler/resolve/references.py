@@ -10,12 +10,12 @@ from attrs import define, frozen
 
 from ...spec.diagnostic import Edit
 from ...spec.mesh import Mesh
-from ...spec.schema import SPELLINGS, fields, hints, slot, variant_of
+from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
 from .problems import POISON, Problem, problem, unknown
-from .values import DeclRef, PartRef, exact, kind_name, shown
+from .values import DeclRef, PartRef, exact, kind_name, shown, type_name
 
 if TYPE_CHECKING:
     from .memo import Memo
@@ -189,14 +189,26 @@ class References:
             raise problem("LM0307", expr.span, f"`{expr.dotted}` is a file, not a value")
         return place
 
+    @staticmethod
+    def _itself(expr: tree.Ref, cell: Cell) -> Problem:
+        """Return the problem of a field that is set to its own name; blocks that the cell refers to may have it."""
+        name, span = expr.head.text, expr.head.span
+        paths = [
+            f"{spelled(owner)}.{name}"
+            for owner, attribute in fields(cell.cls).items()
+            if not attribute.metadata["hidden"]
+            and any(name in fields(cls) for cls in REGISTRY.get(attribute.metadata["ref"], {}).values())
+        ]
+        help = f"write {' or '.join(paths)}, the full path" if paths else "write a value"
+        edits = (Edit(span, paths[0]),) if len(paths) == 1 else ()
+        return problem("LM0305", span, f"`{name}` is defined by itself", help=help, edits=edits)
+
     def _undefined(self, expr: tree.Ref, scope: Scope, defining: tuple[Cell, str] | None) -> Problem:
         name, span = expr.head.text, expr.head.span
         if any(isinstance(item, tree.Bad) for item in scope.module.file.items):
             return POISON
         if defining is not None and defining[1] == name:
-            return problem(
-                "LM0305", span, f"`{name}` is defined by itself", help="write the full path of the other one"
-            )
+            return self._itself(expr, defining[0])
         allowed: tuple[Any, ...] = ()
         if defining is not None:
             allowed = getattr(hints(defining[0].cls)[defining[1]], "__args__", ())
@@ -209,9 +221,17 @@ class References:
             return problem("LM0207", span, f"`{name}` is not defined", label=label, help=help, edits=edits)
         known = [*scope.module.names, *(spelled(n) for cell in scope.cells for n in fields(cell.cls))]
         near = difflib.get_close_matches(name, known, 1)
-        help = f"did you mean `{near[0]}`?" if near else f'words are references; a value is quoted: "{name}"'
+        help = f"did you mean `{near[0]}`?" if near else _other_word(name, defining)
         edits = (Edit(span, near[0]),) if near else ()
         return problem("LM0207", span, f"`{name}` is not defined", help=help, edits=edits)
+
+
+def _other_word(name: str, defining: tuple[Cell, str] | None) -> str:
+    """Return what may be written in place of a word that nothing is called by: a quoted one, where texts are taken."""
+    wanted = "" if defining is None else type_name(hints(defining[0].cls)[defining[1]])
+    if defining is None or "Str" in wanted:
+        return f'words are references; a value is quoted: "{name}"'
+    return f"write a value ({wanted}), or the name of one"
 
 
 def is_slot(cell: Cell, name: str) -> bool:

@@ -9,6 +9,7 @@ DeclRef, PartRef  a block, a repeated block in one      BlockValue  attention { 
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context, Decimal
@@ -226,7 +227,8 @@ def _plain(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
     if annotation is Glob and isinstance(value, PathValue):
         return Glob(value.path)
     if annotation in (FilePath, Glob) and isinstance(value, str):
-        raise problem("LM0301", span, f"{what} needs a Path, got a Str", help=f'write file("{value}")')
+        edits = _written_as(value, span, f'file("{value}")')
+        raise problem("LM0301", span, f"{what} needs a Path, got a Str", help=f'write file("{value}")', edits=edits)
     raise _wrong(value, annotation, what, span)
 
 
@@ -259,7 +261,25 @@ def _enum(value: Any, allowed: tuple[Any, ...], what: str, span: Span | None) ->
 def _wrong(value: Any, annotation: Any, what: str, span: Span | None) -> Problem:
     wanted = type_name(annotation)
     article = "an" if wanted[:1] in "AEIO" else "a"
+    if isinstance(value, str) and wanted in ("Int", "Float", "Bool") and (plain := _unquoted(value, wanted)):
+        message, help = f"{what} needs {article} {wanted}, got a Str", f"drop the quotes: {plain}"
+        return problem("LM0301", span, message, help=help, edits=_written_as(value, span, plain))
     units = {"Duration": "durations end in ms, s, min, h or d", "Size": "sizes end in KiB, MiB, GiB or TiB"}
+    if isinstance(value, Quantity):
+        units |= {"Int": "write the number without a unit", "Float": "write the number without a unit"}
     measured = isinstance(value, Quantity) or (wanted in units and isinstance(value, int | Decimal))
     message = f"{what} needs {article} {wanted}, got {kind_name(value)}"
     return problem("LM0302" if measured else "LM0301", span, message, help=units.get(wanted, ""))
+
+
+def _unquoted(text: str, wanted: str) -> str:
+    """Return what a quoted number or truth value is without its quotes; "" if it is none."""
+    if wanted == "Bool":
+        return text if text in ("true", "false") else ""
+    pattern = r"-?[0-9][0-9_]*" if wanted == "Int" else r"-?[0-9][0-9_]*(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+    return text if re.fullmatch(pattern, text) else ""
+
+
+def _written_as(value: str, span: Span | None, text: str) -> tuple[Edit, ...]:
+    """Return the edit of a string that stands at a span as it is, and is no part of an expression."""
+    return (Edit(span, text),) if span is not None and span.text == f'"{value}"' else ()

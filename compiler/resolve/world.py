@@ -248,7 +248,10 @@ class World:
             if cell.poisoned:
                 raise POISON
             doc = attribute.metadata["doc"].rstrip(".")
-            raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=f"{name}: {doc}")
+            first, *others = slot(cell.cls, name)
+            block = f"{name} : {first} {{ }}{', or another variant' if others else ''}" if first else f"{name} {{ }}"
+            help = f"add {block} ({doc})"
+            raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=help)
         return None if inner is None else self.spec(inner)
 
     def _slot_or_value(self, cell: Cell, name: str) -> Any:

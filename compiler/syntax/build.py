@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from typing import Literal as OneOf
 
 from lark import Token, Tree
 
@@ -15,7 +16,7 @@ from . import tree
 from .strings import Literal, read_literal
 
 NUMBER = re.compile(r"(?P<digits>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?)(?P<suffix>[A-Za-z]*)")
-FOREIGN = {"True": "true", "False": "false", "None": "none", "null": "none"}
+FOREIGN: dict[str, OneOf["true", "false", "none"]] = {"True": "true", "False": "false", "None": "none", "null": "none"}
 OPS = {"or_op": "or", "and_op": "and", "in_op": "in", "not_in_op": "not in"}
 Node = Any
 
@@ -79,6 +80,8 @@ class Builder:
         method = getattr(self, {"list_": "list_expr"}.get(node.data, node.data), None)
         assert method is not None, node.data
         built: tree.Expr = method(node)
+        if isinstance(built, tree.Ref) and not built.tail and built.head.text in FOREIGN:
+            return tree.Literal(FOREIGN[built.head.text], built.span)
         return built
 
     def number(self, node: Node) -> tree.Number:

@@ -29,6 +29,7 @@ DEEPEST = 100
 BRACKET = re.compile(r"[()\[\]{}]")
 MOST_MISTAKES = 100
 MOST_NAMED = 8
+SEPARATE = "begin a new line, or put a comma between statements"
 KINDS = frozenset(
     ["tokenizer", "model", "mesh", "store", "protocol", "data", "train", "probe", "eval", "plot", "grid", "overlay"]
 )
@@ -80,8 +81,15 @@ def read_bytes(path: Path, shown: str, diagnostics: Diagnostics) -> bytes | None
 def _unreadable(path: Path, shown: str, error: OSError | ValueError) -> tuple[str, str]:
     """Return why a file cannot be read, and which one may be meant: specs beside it, or in the folder that it is."""
     if isinstance(error, FileNotFoundError):
-        near = difflib.get_close_matches(path.name, beside := _specs_in(path.parent), 1)
-        help = f"did you mean `{near[0]}`?" if near else f"specs there are {', '.join(beside)}" if beside else ""
+        beside = {name.removesuffix(".lmspec"): name for name in _specs_in(path.parent)}
+        near = difflib.get_close_matches(path.name.removesuffix(".lmspec"), beside, 1)
+        help = (
+            f"did you mean `{beside[near[0]]}`?"
+            if near
+            else f"specs there are {', '.join(beside.values())}"
+            if beside
+            else ""
+        )
         return f"there is no file `{shown}`", help
     if isinstance(error, IsADirectoryError):
         inside = _specs_in(path)
@@ -273,35 +281,74 @@ class _Driver:
         elif token.type == "BAD_STRING":
             error("LM0104", span, "the string is never closed", label="opened here", help='close it with "')
         elif token == "'":
-            error("LM0108", span, "strings are written with double quotes", help='write "..."')
+            self._single_quotes(span)
         elif token.type == "DOT" and at + 1 < len(tokens) and tokens[at + 1].type == "NUMBER":
             self._fix("LM0108", span, "a number begins with a digit", "0.")
         elif token.type == "CMP" and token == "==" and before is not None and before.type in ("NAME", "STRING"):
             self._fix("LM0108", span, "`==` compares; a field is set with `=`", "=")
         elif token.type == "CMP":
-            error("LM0108", span, "comparisons cannot be chained", help="join two of them with `and`")
-        elif token.type == "COMMA" and self._in_parentheses(tokens[first:at]):
-            error("LM0108", span, "there are no tuples", help="write a list: [a, b]")
+            self._chained(tokens[first:at], span)
+        elif token.type == "COMMA" and (opened := self._parenthesis(tokens[first:at])) is not None:
+            self._tuple(opened, tokens[at:], span)
         elif before is not None and before.type == "EQ" and token.type == "EQ":
             self._fix("LM0108", span, "`=` stands twice", "")
         elif ends:
             after = f" after `{before}`" if before is not None else ""
             error("LM0102", span, f"the statement ends too early{after}", help="go on, or remove it")
         else:
-            error("LM0102", span, f"`{token}` cannot stand here", help=_expected(parser))
+            help = _expected(parser)
+            comma = before is not None and help == SEPARATE and token.type in ("NAME", "STRING")
+            end_before = (before.end_pos or 0) if before is not None else 0
+            edits = (Edit(Span(self.source, end_before, end_before), ","),) if comma else ()
+            error("LM0102", span, f"`{token}` cannot stand here", help=help, edits=edits)
+
+    def _single_quotes(self, span: Span) -> None:
+        line = self.source.text[span.end :].partition("\n")[0]
+        inner, closed, _ = line.partition("'")
+        whole = Span(self.source, span.start, span.end + len(inner) + 1) if closed else span
+        edits = (Edit(whole, '"' + inner.replace('"', '\\"') + '"'),) if closed else ()
+        message = "strings are written with double quotes"
+        self.diagnostics.error("LM0108", whole, message, help='write "..."', edits=edits)
+
+    def _chained(self, before: list[Token], span: Span) -> None:
+        middle, depth = "", 0
+        for token in reversed(before):
+            depth += (token.type in ("RPAR", "RSQB", "RBRACE")) - (token.type in ("LPAR", "LSQB", "LBRACE"))
+            if token.type == "CMP" and depth == 0:
+                middle = self.source.text[token.end_pos : span.start].strip()
+                break
+        edits = (Edit(Span(self.source, span.start, span.start), f"and {middle} "),) if middle else ()
+        help = f"write `and {middle}` before it" if middle else "join two of them with `and`"
+        self.diagnostics.error("LM0108", span, "comparisons cannot be chained", help=help, edits=edits)
+
+    def _tuple(self, opened: Token, after: list[Token], comma: Span) -> None:
+        depth = 0
+        for token in after:
+            depth += (token.type in ("LPAR", "LSQB", "LBRACE")) - (token.type in ("RPAR", "RSQB", "RBRACE"))
+            if depth < 0:
+                break
+        else:
+            self.diagnostics.error("LM0108", comma, "there are no tuples", help="write a list: [a, b]")
+            return
+        start, end = opened.start_pos or 0, token.end_pos or 0
+        brackets = ((start, start + 1, "["), (end - 1, end, "]")) if token.type == "RPAR" else ()
+        edits = tuple(Edit(Span(self.source, low, high), text) for low, high, text in brackets)
+        span = Span(self.source, start, end)
+        self.diagnostics.error("LM0108", span, "there are no tuples", help="write a list: [a, b]", edits=edits)
 
     def _fix(self, code: str, span: Span, message: str, text: str) -> None:
         help = f"write `{text}`" if text else "remove one"
         self.diagnostics.error(code, span, message, help=help, edits=(Edit(span, text),))
 
     @staticmethod
-    def _in_parentheses(tokens: list[Token]) -> bool:
+    def _parenthesis(tokens: list[Token]) -> Token | None:
+        """Return the parenthesis that is open behind some tokens, if that is the innermost bracket."""
         depth = 0
         for token in reversed(tokens):
             depth += (token.type in ("RPAR", "RSQB", "RBRACE")) - (token.type in ("LPAR", "LSQB", "LBRACE"))
             if depth < 0:
-                return token.type == "LPAR"
-        return False
+                return token if token.type == "LPAR" else None
+        return None
 
 
 def _replayed(tokens: list[Token], start: str) -> Any:
@@ -319,5 +366,5 @@ def _expected(parser: Any) -> str:
     if "NUMBER" in accepted:
         return "a value is expected: a number, string, list, reference or block"
     if "_SEP" in accepted:
-        return "begin a new line, or put a comma between statements"
+        return SEPARATE
     return ""

@@ -230,7 +230,7 @@ def test_why_tells_what_set_a_value_of_a_stage() -> None:
         ("steps = 20 }", "steps = 20, optim.clip = 1.0 }", "LM0203", "a stage cannot set `clip`", "clip"),
         ("steps = 20 }", "steps = 20, stage x { steps = 2 } }", "LM0203", "a stage cannot set `stage`", "stage"),
         ("steps = 20 }", "steps = 20, data.seqlen = 3 }", "LM0203", "no field `seqlen`", "seqlen"),
-        ("steps = 20 }", "steps = 0 }", "LM0303", ">= 1", "0"),
+        ("steps = 20 }", "steps = 0 }", "LM0303", "at least 1", "0"),
         ("steps = 20 }", "tokens = 10 }", "LM0303", "stage `short` has no step", "10"),
         ("steps = 20 }", "batch = 2 }", "LM0309", "stage `short` does not say how long it is", "stage short"),
         ("steps = 20 }", "steps = 20, tokens = 10 }", "LM0309", "says more than once how long it is", "tokens"),

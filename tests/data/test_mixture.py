@@ -212,7 +212,7 @@ def compiled(text: str, folder: Path) -> Plan:
         ),
         (("seq_len = 8\n  part", "seq_len = 7\n  part"), "LM0303", "up to 8 tokens", "7"),
         (("weight = 0.75", "weight = 0.0, weight_end = 0.0"), "LM0309", "needs `over`", "0.0"),
-        (("weight = 0.75", "weight = -1"), "LM0303", ">= 0", "-1"),
+        (("weight = 0.75", "weight = -1"), "LM0303", "at least 0", "-1"),
         (("weight = 0.25", "weigh = 0.25"), "LM0203", "`weight`", "weigh"),
         (("part verse", "part"), "LM0210", "named", "part"),
     ],

@@ -159,7 +159,7 @@ def test_an_unknown_number_compiles_and_is_part_of_no_identity(folder: Path) -> 
         ("epochs = 0.5", "tokens = 1k, epochs = 1", "LM0309", "epochs", "`tokens` and `epochs` are set"),
         ("epochs = 0.5, ", "", "LM0309", "base", "train `base` does not say how long it is"),
         ("epochs = 0.5", "epochs = none", "LM0309", "base", "train `base` does not say how long it is"),
-        ("epochs = 0.5", "epochs = 0", "LM0303", "0", "`epochs` must be > 0.0, got 0.0"),
+        ("epochs = 0.5", "epochs = 0", "LM0303", "0", "`epochs` must be above 0, got 0.0"),
         ("epochs = 0.5", "epochs = steps / 9", "LM0305", "base", "`steps` is defined by itself"),
         ("log = 1", "eval = none", "LM0301", "none", "`eval` needs an Int, got none"),
         ("epochs = 0.5", "epochs = 1, stage a { steps = 2 }", "LM0309", "epochs", "is the sum of its stages'"),

@@ -105,7 +105,7 @@ def test_a_run_that_holds_too_much_stops_with_its_checkpoint(folder: Path, capfd
         ("wall = 16GiB", "LM0302", "`wall` needs a Duration, got a Size"),
         ("memory = 2h", "LM0302", "`memory` needs a Size, got a Duration"),
         ("memory = 70", "LM0302", "`memory` needs a Size, got an Int"),
-        ("wall = 0s", "LM0303", "`wall` must be > 0.0, got 0.0"),
+        ("wall = 0s", "LM0303", "`wall` must be above 0, got 0.0"),
         ("time = 2h", "LM0203", "`limits` has no field `time`"),
     ],
 )

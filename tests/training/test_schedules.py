@@ -279,7 +279,7 @@ def test_what_a_file_says_is_what_runs(text: str, schedule: Schedule, tmp_path: 
         ("wsd { warmup = 10 }", "LM0209", "needs `cooldown`", "schedule : wsd"),
         ("linear { warmup = 2k }", "LM0303", "a warm-up of 2,000 steps is longer", "2k"),
         ("linear { floor = 0.1 }", "LM0303", "a floor of 0.1 is above the learning rate of 0.01", "0.1"),
-        ("inverse_sqrt { warmup = 0 }", "LM0303", "`warmup` must be >= 1", "0"),
+        ("inverse_sqrt { warmup = 0 }", "LM0303", "`warmup` must be at least 1", "0"),
         ("table { at = [5, 5], factors = [1, 2] }", "LM0303", "list of rising steps", "[5, 5]"),
         ("table { at = [5, 6], factors = [1] }", "LM0303", "2 steps and 1 multipliers", "[1]"),
         ("table { at = [5], factors = [-1] }", "LM0303", "at least 0", "[-1]"),

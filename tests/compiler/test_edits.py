@@ -1,0 +1,143 @@
+"""Every edit that a diagnostic offers is applied: the mistake is gone, and none has come in its place."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lmc.compiler.diagnostics.codes import CODES
+from lmc.compiler.pipeline import compile_spec
+from lmc.spec.diagnostic import Diagnostic, Edit
+
+HERE = Path(__file__).parent
+FRAME = """tokenizer bytes : byte {}
+data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 64 }
+model small : transformer { tokenizer = bytes, layers = 2, width = 64, mixer : attention { heads = 2 } }
+train base { model = small, data = book, steps = 100, batch = 8 }
+eval held_out : loss { run = base }
+"""
+"""A file without mistakes; each case replaces one thing in it."""
+
+SINGLE = {
+    "kind": ("model small", "modle small", "LM0201"),
+    "variant": (": transformer", ": transfromer", "LM0202"),
+    "variant of a slot": ("mixer : attention", "mixer : atention", "LM0202"),
+    "variant of an inline block": ("mixer : attention { heads = 2 }", "mixer = atention { heads = 2 }", "LM0202"),
+    "variant of init": (
+        "eval held_out",
+        "train two : base { init : chekpoint { run = base } }\neval held_out",
+        "LM0202",
+    ),
+    "field": ("layers = 2", "layrs = 2", "LM0203"),
+    "nested field": ("heads = 2", "haeds = 2", "LM0203"),
+    "name": ("model = small", "model = smal", "LM0207"),
+    "quoted word": ("seq_len = 64", "seq_len = 64, order = shuffle", "LM0207"),
+    "member": ("batch = 8", "batch = data.seq_length", "LM0207"),
+    "quoted number": ("steps = 100", 'steps = "100"', "LM0301"),
+    "quoted fraction": ("batch = 8 }", 'batch = 8, optim { lr = "1e-3" } }', "LM0301"),
+    "quoted truth": ("width = 64", 'width = 64, tied = "true"', "LM0301"),
+    "path": ('file("book.txt")', '"book.txt"', "LM0301"),
+    "enumeration": ("seq_len = 64", 'seq_len = 64, order = "shufle"', "LM0304"),
+    "own name": ("batch = 8 }", "batch = 8, seed = seed }", "LM0305"),
+    "function": ("steps = 100", "steps = mx(10, 100)", "LM0306"),
+    "tuple": ("batch = 8 }", "batch = 8, optim { betas = (0.9, 0.95) } }", "LM0108"),
+    "single quotes": ("seq_len = 64", "seq_len = 64, order = 'shuffle'", "LM0108"),
+    "single quotes around double ones": ("steps = 100", """steps = 100, assert 'a"b' != "c" """, "LM0108"),
+    "true": ("width = 64", "width = 64, tied = True", "LM0108"),
+    "two equals": ("steps = 100", "steps == 100", "LM0108"),
+    "equals twice": ("steps = 100", "steps = = 100", "LM0108"),
+    "chain": ("batch = 8 }", "batch = 8, assert 1 < batch < 10 }", "LM0108"),
+    "chain of calls": ("batch = 8 }", "batch = 8, assert 1 <= min(batch, 4) < 10 }", "LM0108"),
+    "bare fraction": ("batch = 8 }", "batch = 8, optim { weight_decay = .5 } }", "LM0108"),
+    "comma": ("layers = 2, width", "layers = 2 width", "LM0102"),
+    "overlay": ("eval held_out", "overlay quick : bas { steps = 5 }\neval held_out", "LM0509"),
+    "metric of a plot": (
+        "eval held_out",
+        "plot p : line { from = base, x = step, y = held_out.los }\neval held_out",
+        "LM0506",
+    ),
+    "metric of stop": ("batch = 8 }", "batch = 8, stop { when = held_out.los < 1.0 } }", "LM0506"),
+    "mesh": ("train base {", "mesh two { devices = 3, dp = 2, tp = 1 }\ntrain base { mesh = two,", "LM0404"),
+}
+
+
+def check(text: str, folder: Path) -> list[Diagnostic]:
+    path = folder / "case.lmspec"
+    path.write_text(text, encoding="utf-8")
+    (folder / "book.txt").write_text("a book", encoding="utf-8")
+    return compile_spec(path).diagnostics.items
+
+
+def errors(found: Iterable[Diagnostic]) -> list[tuple[str, str]]:
+    return [(d.code, d.message) for d in found if d.severity == "error"]
+
+
+def applied(text: str, edits: Iterable[Edit]) -> str:
+    """Return the text with edits, the last first so that offsets hold; they must not overlap."""
+    ordered = sorted(edits, key=lambda edit: edit.span.start, reverse=True)
+    assert all(a.span.start >= b.span.end for a, b in pairwise(ordered))
+    for edit in ordered:
+        text = text[: edit.span.start] + edit.text + text[edit.span.end :]
+    return text
+
+
+def repaired(text: str, folder: Path) -> tuple[int, int]:
+    """Apply the edits of each diagnostic of a file by itself; return of how many, and how many mistakes came of it."""
+    found, count, new = check(text, folder), 0, 0
+    for told in found:
+        if told.edits:
+            count += 1
+            after = errors(check(applied(text, told.edits), folder))
+            assert (told.code, told.message) not in after
+            new += len(set(after) - set(errors(found)))
+    return count, new
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_one_mistake_is_one_message_and_its_edit_repairs_it(name: str, tmp_path: Path) -> None:
+    right, wrong, code = SINGLE[name]
+    assert FRAME.count(right) == 1
+    text = FRAME.replace(right, wrong)
+    found = check(text, tmp_path)
+    assert [c for c, _ in errors(found)] == [code], found
+    assert found[0].edits
+    assert errors(check(applied(text, found[0].edits), tmp_path)) == []
+
+
+@pytest.mark.parametrize("code", [c for c in CODES.values() if c.examples()], ids=lambda code: code.code)
+def test_edits_of_the_examples_of_codes_repair_them(code: object, tmp_path: Path) -> None:
+    failing, _ = code.examples()  # type: ignore[attr-defined]
+    assert repaired(failing, tmp_path)[1] == 0
+
+
+def test_edits_of_the_golden_cases_repair_them(tmp_path: Path) -> None:
+    texts = (HERE / "cases" / "meaning.lmspec").read_text("utf-8").split("---\n")
+    texts += (HERE.parent / "syntax" / "cases" / "statements.lmspec").read_text("utf-8").split("---\n")
+    lines = ["\n".join(line.partition(" #!")[0] for line in text.splitlines()) + "\n" for text in texts]
+    assert sum(repaired(text, tmp_path)[0] for text in lines) >= 8
+
+
+EDITED = {
+    "LM0108",
+    "LM0102",
+    "LM0201",
+    "LM0202",
+    "LM0203",
+    "LM0207",
+    "LM0301",
+    "LM0304",
+    "LM0305",
+    "LM0306",
+    "LM0404",
+    "LM0506",
+    "LM0509",
+}
+
+
+def test_what_can_be_repaired_by_an_edit_is_tried_here() -> None:
+    assert {code for _, _, code in SINGLE.values()} == EDITED
+
+
+def test_the_frame_is_without_mistakes(tmp_path: Path) -> None:
+    assert check(FRAME, tmp_path) == []
