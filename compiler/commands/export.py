@@ -82,29 +82,30 @@ def _export_spec(options: argparse.Namespace, format_: str) -> int:
 
 
 def _write(found: dict[str, Any], options: argparse.Namespace, format_: str) -> int:
-    lines = _lines(found, format_)
+    pieces = _pieces(found, format_)
     if options.output is None:
-        for line in lines:
-            print(line)
+        sys.stdout.writelines(pieces)
         return 0
     try:
         with options.output.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            file.writelines(pieces)
     except OSError as error:
         raise fail("LM0804", f"`{options.output}` cannot be written: {error.strerror}") from error
     print(f"{options.output}: {_count(len(found['runs']))}")
     return 0
 
 
-def _lines(found: dict[str, Any], format_: str) -> Iterator[str]:
+def _pieces(found: dict[str, Any], format_: str) -> Iterator[str]:
+    """Yield a document piece by piece: that of a large grid is longer than what one holds at a time."""
     if format_ == "json":
         import json
 
-        yield json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+        yield from json.JSONEncoder(indent=2, ensure_ascii=False, allow_nan=False).iterencode(found)
+        yield "\n"
     else:
         from ..interchange.yaml_text import yaml_lines
 
-        yield from yaml_lines(found)
+        yield from (f"{line}\n" for line in yaml_lines(found))
 
 
 def _count(runs: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from attrs import Factory, define, evolve
 
@@ -13,9 +13,10 @@ from ...spec.diagnostic import Diagnostic, Diagnostics
 from ...spec.span import Source, Span
 from .yaml_read import Items, Leaf, Scalar
 
+LARGEST_EXPONENT = 300
 TRUE = frozenset({"true", "yes", "on", "y"})
 FALSE = frozenset({"false", "no", "off", "n"})
-_NUMBER = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?\Z")
+_NUMBER = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]{1,9})?\Z")
 _OCTAL = re.compile(r"[-+]?0[0-7]+\Z")
 
 
@@ -131,11 +132,11 @@ class Config:
             self._hint(leaf, f"YAML 1.1 reads `{text}` as a text, for want of a point or sign; it is the number here")
         elif not leaf.quoted and _OCTAL.match(text):
             self._hint(leaf, f"YAML 1.1 reads `{text}` in base 8 and YAML 1.2 in base 10, as it is read here")
-        try:
-            return Decimal(text.replace("_", ""))
-        except InvalidOperation:
-            self._mistake(leaf.span, f"`{path}` is a number, not `{text}`")
+        value = Decimal(text.replace("_", ""))
+        if abs(value.adjusted()) > LARGEST_EXPONENT:
+            self._mistake(leaf.span, f"`{path}` is beyond what a number can be")
             return None if default is None else Decimal(default)
+        return value
 
     def require(self, path: str, value: int | None) -> int:
         """Return a value that must be there."""

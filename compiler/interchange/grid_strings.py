@@ -34,13 +34,14 @@ def read_list(text: str) -> tuple[list[Any], str]:
     try:
         expression = ast.parse(text.strip(), mode="eval").body
         value = _value(expression, {})
+        text = _text(expression)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotAList("it is no expression of Python") from error
     except (ArithmeticError, TypeError) as error:
         raise NotAList(str(error)) from error
     if not isinstance(value, list):
         raise NotAList("it is no list")
-    return value, _text(expression)
+    return value, text
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
@@ -71,10 +72,9 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
 def _operated(op: ast.operator, left: Any, right: Any) -> Any:
     if isinstance(op, ast.Pow) and (abs(right) > 1000 or abs(left) > 1e6):
         raise NotAList("its powers are too large")
-    found = _OPERATORS[type(op)][1](left, right)
-    if isinstance(found, list | str) and len(found) > MOST:
-        raise NotAList(f"it has more than {MOST:,} values")
-    return found
+    if isinstance(op, ast.Mult) and isinstance(left, list | str) | isinstance(right, list | str):
+        raise NotAList("a list is not repeated here")
+    return _OPERATORS[type(op)][1](left, right)
 
 
 def _bounded(values: range) -> list[int]:
@@ -95,7 +95,10 @@ def _comprehended(body: ast.expr, loop: ast.comprehension, names: Mapping[str, A
     values = _value(loop.iter, names)
     if not isinstance(values, list):
         raise NotAList(f"`{ast.unparse(loop.iter)}` is no list")
-    return [_value(body, {**names, loop.target.id: value}) for value in values]
+    found = [_value(body, {**names, loop.target.id: value}) for value in values]
+    if any(isinstance(value, list) for value in found):
+        raise NotAList("a list of lists has no counterpart")
+    return found
 
 
 def _text(node: ast.expr) -> str:

@@ -153,7 +153,7 @@ def _grouped(left: Sequence[Left]) -> list[list[Left]]:
 def _lines(
     paths: Sequence[Path], draft: Draft, axes: Sequence[Axes], left: Sequence[Left], advice: Sequence[str]
 ) -> Iterator[str]:
-    names = [path.name for path in paths]
+    names = [_printable(path.name) for path in paths]
     shown = names[0] if len(names) == 1 else f"{len(names)} configurations, {names[0]} to {names[-1]}"
     yield f"# Written by lmc import from {shown}."
     yield from (f"# {line}." for line in advice)
@@ -162,7 +162,7 @@ def _lines(
         yield "# Not carried over:"
     for item in left:
         place = f"line {item.span.line}" if len(paths) == 1 else f"{Path(item.span.source.path).name}:{item.span.line}"
-        yield f"#   {item.path} ({place}): {item.reason}"
+        yield f"#   {_printable(item.path)} ({_printable(place)}): {item.reason}"
     yield "edition = 1"
     for block in draft.every:
         yield ""
@@ -170,6 +170,11 @@ def _lines(
     if axes:
         yield ""
         yield from _grid(draft, axes).lines()
+
+
+def _printable(text: str) -> str:
+    """Return a text that stays on its line: a key of YAML may hold line ends."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _grid(draft: Draft, axes: Sequence[Axes]) -> Block:

@@ -27,6 +27,7 @@ NOT_CARRIED = {
     "run_config.data.padding": "documents stand side by side under masks; none is padded or cut",
     "run_config.data.sources": "files are read in order, without weights",
     "run_config.optim.fused": "how an update is computed is no part of an experiment",
+    "run_config.model.block.norm_eps": "its code takes that of the model",
     "run_config.optim.max_steps": "a schedule ends with the training",
     "run_config.orchestration.logging": "records are always written",
     "run_config.orchestration.profiler": "a light profile is always on (`lmc profile`)",
@@ -60,8 +61,7 @@ def convert(config: Config) -> Draft:
     train = Block("train", block_name(config.text("launcher.name"), "memory", NAMES))
     fields: dict[str, str | Block] = {"model": model.name, "data": data.name, "steps": number(steps), "batch": batch}
     fields |= {"micro_batch": micro} if micro else {}
-    seed = run.whole("orchestration.utils.seed")
-    fields |= {"seed": str(seed)} if seed is not None else {}
+    fields["seed"] = str(run.whole("orchestration.utils.seed", 42))
     fields["optim"] = adamw(optim)
     fields["schedule"] = _schedule(optim, steps)
     if run.boolean("compile") or run.boolean("cluster.compile_model"):
@@ -192,7 +192,7 @@ def _model(run: Config, tokenizer: Block, size: int | None) -> Block:
     fields["mixer"] = Block("mixer", variant="attention", fields={**mixer})
     hidden = block.whole("hidden_dim", 0)
     fields |= {"mlp": Block("mlp", variant="swiglu", fields={"hidden": str(hidden)})} if hidden else {}
-    eps = model.number("norm_eps") or block.number("norm_eps")
+    eps = model.number("norm_eps")
     fields |= {"norm": Block("norm", variant="rms", fields={"eps": decimal(eps)})} if eps is not None else {}
     turns: dict[str, str | Block] = {"unit": quoted("turns")}
     theta = block.number("rope_theta")

@@ -15,7 +15,7 @@ from ...spec.diagnostic import Diagnostic, Diagnostics
 from ...spec.span import Source, Span
 
 LARGEST = 256 * 1024
-MOST_LEAVES = 20_000
+MOST_VALUES = 20_000
 DEEPEST = 100
 MERGE = "tag:yaml.org,2002:merge"
 _TAGS = frozenset(
@@ -74,6 +74,7 @@ class _Reader:
     source: Source
     diagnostics: Diagnostics
     found: dict[str, Leaf] = Factory(dict)
+    visits: int = 0
 
     def root(self) -> yaml.Node:
         try:
@@ -122,6 +123,7 @@ class _Reader:
             raise self._fail(self._span(node), f"`{path}` is an alias of what it stands in")
         if len(above) > DEEPEST:
             raise self._fail(self._span(node), "the file is nested too deep")
+        self._visit(node)
         if node.tag not in _TAGS:
             raise self._fail(self._span(node), f"the tag `{node.tag}` makes an object of a program")
         if isinstance(node, yaml.MappingNode):
@@ -129,12 +131,7 @@ class _Reader:
         elif isinstance(node, yaml.SequenceNode):
             self._sequence(node, path, above)
         else:
-            self._put(path, self._scalar(node))
-
-    def _put(self, path: str, leaf: Leaf) -> None:
-        if len(self.found) >= MOST_LEAVES:
-            raise self._fail(leaf.span, f"there are more than {MOST_LEAVES:,} values, aliases followed")
-        self.found[path] = leaf
+            self.found[path] = self._scalar(node)
 
     def _mapping(self, node: yaml.Node, path: str, above: tuple[yaml.Node, ...]) -> None:
         for key, value in self._pairs(node, above):
@@ -160,7 +157,14 @@ class _Reader:
         yield from ((name, value) for name, value in merged.items() if name not in own)
         yield from ((name, value) for name, (_, value) in own.items())
 
+    def _visit(self, node: yaml.Node) -> None:
+        """Count what is looked at: aliases of aliases make much of a short file."""
+        self.visits += 1
+        if self.visits > MOST_VALUES:
+            raise self._fail(self._span(node), f"there are more than {MOST_VALUES:,} values, aliases followed")
+
     def _merged(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[str, yaml.Node]]:
+        self._visit(node)
         if node in above:
             raise self._fail(self._span(node), "a mapping is merged into itself")
         if isinstance(node, yaml.SequenceNode):
@@ -176,14 +180,22 @@ class _Reader:
             raise self._fail(self._span(key), "a key must be a word")
         if key.tag == "tag:yaml.org,2002:bool" and key.value.lower() not in ("true", "false"):
             self._hint(key, f"YAML 1.1 reads the key `{key.value}` as a boolean; it is read as a word")
-        return str(key.value)
+        return self._text(key)
+
+    def _text(self, node: yaml.Node) -> str:
+        """Return the text of a scalar; the halves in which JSON escapes a character are put together."""
+        text = str(node.value)
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise self._fail(self._span(node), "half a character is escaped here") from error
 
     def _hint(self, node: yaml.Node, message: str) -> None:
         self.diagnostics.add(Diagnostic("LM1003", message, self._span(node), severity="hint"))
 
     def _sequence(self, node: yaml.Node, path: str, above: tuple[yaml.Node, ...]) -> None:
         if all(isinstance(item, yaml.ScalarNode) for item in node.value):
-            self._put(path, Items(tuple(self._scalar(item) for item in node.value), self._span(node)))
+            self.found[path] = Items(tuple(self._scalar(item) for item in node.value), self._span(node))
             return
         for number, item in enumerate(node.value):
             self._node(item, f"{path}[{number}]", (*above, node))
@@ -192,5 +204,5 @@ class _Reader:
         if node.tag not in _TAGS:
             raise self._fail(self._span(node), f"the tag `{node.tag}` makes an object of a program")
         return Scalar(
-            node.value, self._span(node), getattr(node, "style", None) is not None, node.tag.rpartition(":")[2]
+            self._text(node), self._span(node), getattr(node, "style", None) is not None, node.tag.rpartition(":")[2]
         )

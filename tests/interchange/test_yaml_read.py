@@ -1,6 +1,8 @@
 """What YAML leaves open is told once, at its line and column, and nothing that a file holds is a traceback."""
 
 import contextlib
+import itertools
+import json
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from lmc.compiler.cli import main
 from lmc.compiler.interchange.importing import import_configurations
 from lmc.compiler.interchange.yaml_read import Items, Scalar, read_leaves
+from lmc.compiler.pipeline import compile_spec
 from lmc.spec.diagnostic import Diagnostic, Diagnostics, LmcError
 from lmc.spec.span import Source
 
@@ -45,6 +48,12 @@ BOMB = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
     for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
+NOTHING = "a: &a {}\n" + "".join(
+    f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}, s: *{a}, t: *{a}}}\n" for a, b in itertools.pairwise("abcdefghijklmnop")
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{b}: &{b} {{<<: [*{a}, *{a}, *{a}, *{a}, *{a}]}}\n" for a, b in itertools.pairwise("abcdefghijklmnop")
+)
 HAZARDS = {
     "a tab": (itl("    nb_gpus: 2", "\tnb_gpus: 2"), "LM1001", "\tnb_gpus", "a tab stands where YAML wants spaces"),
     "no mapping": ("- a\n- b\n", "LM1001", "- a", "is a mapping"),
@@ -63,6 +72,10 @@ HAZARDS = {
     "an alias of itself": (itl("  slurm:\n", "  slurm: &s\n    again: *s\n"), "LM1001", "mem", "an alias of what it"),
     "a merge of itself": (itl("  slurm:\n", "  slurm: &s\n    <<: *s\n"), "LM1001", "mem", "merged into itself"),
     "a bomb": (BOMB, "LM1001", "a", "more than 20,000 values"),
+    "a bomb of nothing": (NOTHING, "LM1001", "a", "more than 20,000 values"),
+    "a bomb of merges": (MERGES, "LM1001", "a", "more than 20,000 values"),
+    "a number beyond numbers": (itl("lr: 2e-3", "lr: 1e999999999"), "LM1004", "1e9999", "beyond what a number can be"),
+    "half a character": (itl("name: recall", 'name: "\\ud83d"'), "LM1001", '"\\ud83d', "half a character"),
     "a control character": (itl("recall\n", "rec\x07all\n"), "LM1001", "\x07", "U+0007"),
     "a key twice": (
         itl("    lr: 2e-3\n", "    lr: 2e-3\n    lr: 1e-3\n"),
@@ -94,6 +107,24 @@ HAZARDS = {
         "LM1007",
         "'[9",
         "its powers are too large",
+    ),
+    "a grid that repeats": (
+        itl("  slurm:\n", "  grid:\n    model.emb_dim: '[1] * 10**12'\n  slurm:\n"),
+        "LM1007",
+        "'[1]",
+        "a list is not repeated here",
+    ),
+    "a grid of grids": (
+        itl("  slurm:\n", "  grid:\n    model.emb_dim: '[range(9) for i in range(3)]'\n  slurm:\n"),
+        "LM1007",
+        "'[range",
+        "a list of lists",
+    ),
+    "a grid without end": (
+        itl("  slurm:\n", "  grid:\n    model.emb_dim: range(10**9)\n  slurm:\n"),
+        "LM1007",
+        "range",
+        "more than 100,000 values",
     ),
     "another codebase": ("learning_rate: 1\n", "LM1006", "learning", "no configuration of ITL or of lingua"),
 }
@@ -184,3 +215,28 @@ def test_a_damaged_file_gives_a_spec_or_diagnostics(text: str, at: int, length: 
         with contextlib.suppress(LmcError):
             found = import_configurations([path], diagnostics)
             assert (found is None) == diagnostics.failed
+
+
+def test_no_key_writes_a_statement(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(ITL + '"odd\\nedition = 2\\u2028tokenizer x : byte {}": 1\n', encoding="utf-8")
+    found = import_configurations([path], Diagnostics())
+    assert found is not None
+    told = next(line for line in found.text.split("\n") if "odd" in line)
+    assert told.startswith("#   odd\\nedition = 2\\u2028tokenizer x : byte {} (line ")
+    assert found.text.count("edition = ") == 2
+
+
+TEXTS = ["a\nb", 'say "no"', "back\\slash", "tab\there", "é😀", "{x}", "${HOME}", "#", "\x7f", "<|eod|>"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_reach_the_spec_as_they_are(text: str, tmp_path: Path) -> None:
+    path, spec = tmp_path / "c.yaml", tmp_path / "c.lmspec"
+    path.write_text(LINGUA.replace("project: tiny", f"project: {json.dumps(text)}"), encoding="utf-8")
+    found = import_configurations([path], Diagnostics())
+    assert found is not None
+    spec.write_text(found.text, encoding="utf-8")
+    plan = compile_spec(spec).plan
+    assert plan is not None
+    assert plan.nodes[plan.points[0].run].spec.track.project == text

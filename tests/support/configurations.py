@@ -181,7 +181,7 @@ def itl_means(run: dict[str, Any]) -> dict[str, Any]:
         "clip": float(run.get("optim.clip", 1.0)),
         "warmup": int(run.get("optim.warmup", 2000)),
         "floor": float(run.get("optim.lr_min_ratio", 0.1)) * lr,
-        "seed": int(run.get("orchestration.utils.seed", 0)),
+        "seed": int(run.get("orchestration.utils.seed", 42)),
     }
 
 
