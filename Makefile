@@ -38,7 +38,7 @@ types: $(READY)  ## Types
 	$(BIN)/mypy
 
 unit: $(READY)  ## Tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 bench: $(READY)  ## Benchmarks; a few minutes each
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -18,6 +18,12 @@ tokenizer bytes : byte { specials = ["<|eod|>"] }
 data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 64 }
 model small : transformer { tokenizer = bytes, layers = 2, width = 64, mixer : attention { heads = 2 } }
 train base { model = small, data = book, steps = 100, batch = 8 }
+store facts : sqlite {
+  file = file("people.db")
+  table people : people { seed = 42 }
+}
+data questions : dialogues { tokenizer = bytes, rows = facts.people, count = 8, templates = files("qa*.txt"), seq_len = 64 }
+train ask { model = small, data = questions, steps = 100, batch = 8 }
 """
 SAMPLE = """sample {
   top_p = 0.9, top_k = 40, min_p = 0.05, repetition = 1.2, presence = 0.1, frequency = 0.2
@@ -48,8 +54,8 @@ def test_the_temperature_follows_the_evaluation(tmp_path: Path) -> None:
 eval a : generate { run = base, temperature = 0.8, sample { top_p = 0.9 } }
 eval b : generate { run = base, temperature = 0.8, sample { temperature = 0.3 } }
 eval c : generate { run = base }
-eval d : answers { run = base }
-eval e : answers { run = base, temperature = 0.5 }
+eval d : answers { run = ask }
+eval e : answers { run = ask, temperature = 0.5 }
 """,
     )
     assert {name: found[name].spec.sample.temperature for name in "abcde"} == {
@@ -74,11 +80,11 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
 def test_what_changes_nothing_is_not_in_the_identity(said: str, tmp_path: Path) -> None:
     found = nodes(
         tmp_path,
-        f"eval a : generate {{ run = base, temperature = 0.8{said} }}\neval d : answers {{ run = base{said} }}",
+        f"eval a : generate {{ run = base, temperature = 0.8{said} }}\neval d : answers {{ run = ask{said} }}",
     )
     run = found["base"].id
     assert found["a"].id == hashed(variant="generate", revision=2, run=run, temperature=0.8)
-    assert found["d"].id == hashed(variant="answers", revision=1, run=run)
+    assert found["d"].id == hashed(variant="answers", revision=1, run=found["ask"].id)
 
 
 def test_what_changes_samples_is_in_the_identity(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_changed_source_is_compiled_again(tmp_path: Path) -> None:
     lmc("compile", "case.lmspec", cwd=folder)
     (folder / "case.lmspec").write_text(ONE.replace("steps = 6", "steps = 3"), encoding="utf-8")
     done = lmc("run", cwd=folder)
-    assert "compiling it again" in done.stdout
+    assert "compiling it again" in done.stderr
     (folder_name,) = [name for name, data in nodes(folder).items() if data["kind"] == "train"]
     assert (folder / "runs" / folder_name / "checkpoints" / "step-3").is_dir()
 
