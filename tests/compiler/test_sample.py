@@ -22,7 +22,9 @@ store facts : sqlite {
   file = file("people.db")
   table people : people { seed = 42 }
 }
-data questions : dialogues { tokenizer = bytes, rows = facts.people, count = 8, templates = files("qa*.txt"), seq_len = 64 }
+data questions : dialogues {
+  tokenizer = bytes, rows = facts.people, count = 8, templates = files("q.txt"), seq_len = 64
+}
 train ask { model = small, data = questions, steps = 100, batch = 8 }
 """
 SAMPLE = """sample {

@@ -11,7 +11,7 @@ from lmc.spec.schema import REGISTRY, fields, runs
 SPEC_ONLY = {
     *("call", "reply", "split", "part", "table", "scale", "sample", "bias"),
     *("every", "keep", "profile", "precision", "remat", "group", "loss", "adamw", "start", "stop"),
-    *("limits", "stage"),
+    *("limits", "stage", "on", "donor", "segment", "secrets"),
 }
 """Kinds that are parts of others and are read by their owner's builder."""
 
