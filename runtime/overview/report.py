@@ -196,7 +196,7 @@ def _choice(plan: Plan, train: Train) -> str:
         found.append(f"{mesh.devices} devices, dp {mesh.dp} x tp {mesh.tp}")
     if train.remat.blocks:
         found.append(f"activations of {', '.join(train.remat.blocks)} computed again")
-    found.append("compiled" if train.compile else "not compiled")
+    found.append({True: "compiled", False: "not compiled", None: "compiled if it pays"}[train.compile])
     if train.stages:
         found.append(f"{len(train.stages)} stages")
     return "; ".join(found)
