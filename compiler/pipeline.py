@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ..spec.diagnostic import Diagnostics, Edit
+from ..spec.diagnostic import Diagnostics, Edit, Enough
 from ..spec.identity import canonical_json
 from ..spec.plan import Header, Plan, SourceFile
 from ..spec.span import Source, Span
@@ -22,6 +22,8 @@ from .resolve.declare import Decl, Loader, Module, find_block
 from .resolve.world import Amendment, Program
 from .syntax import tree
 from .syntax.parse import parse_assignment
+
+MOST_MISTAKES = 1000
 
 
 @frozen(eq=False)
@@ -45,10 +47,22 @@ class Compiled:
 
 def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:
     """Compile a file, with overlays and settings of the command line, weakest first."""
-    loader = Loader(Diagnostics())
+    diagnostics = Diagnostics(most=MOST_MISTAKES)
+    try:
+        return _compiled(path, overlays, settings, diagnostics)
+    except Enough:
+        return Compiled(None, diagnostics)
+    except RecursionError:
+        message = "values follow from each other through too many steps"
+        diagnostics.error("LM0105", Span(Source(str(path), ""), 0, 0), message, help="shorten a chain of references")
+        return Compiled(None, diagnostics)
+
+
+def _compiled(path: Path, overlays: Sequence[str], settings: Sequence[str], diagnostics: Diagnostics) -> Compiled:
+    loader = Loader(diagnostics)
     program = load_program(loader, path, overlays, settings)
     if program is None:
-        return Compiled(None, loader.diagnostics)
+        return Compiled(None, diagnostics)
     builder = PlanBuilder(program)
     name = "-".join([path.stem, *overlays])
     plan = builder.build(_header(name, path, program.modules, overlays, settings))

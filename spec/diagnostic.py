@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from .span import Span
 
@@ -53,16 +53,32 @@ def fail(code: str, message: str, span: Span | None = None, help: str = "") -> L
     return LmcError(Diagnostic(code, message, span, help=help))
 
 
+class Enough(Exception):
+    """There are as many diagnostics as anyone reads: what looks for more of them may end."""
+
+
 @define
 class Diagnostics:
-    """The list that passes append to; the driver stops after a pass that recorded errors."""
+    """The list that passes append to; the driver stops after a pass that recorded errors.
+
+    With `most`, the diagnostic that makes so many raises Enough, and LM0109 says so.
+    """
 
     items: list[Diagnostic] = Factory(list)
+    most: int | None = None
+    _told: set[tuple[str, Span | None]] = field(init=False, factory=set, eq=False, repr=False)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Append one diagnostic; the same code at the same span is kept once."""
-        if not any(d.code == diagnostic.code and d.span == diagnostic.span for d in self.items):
-            self.items.append(diagnostic)
+        key = diagnostic.code, diagnostic.span
+        if key in self._told:
+            return
+        self._told.add(key)
+        self.items.append(diagnostic)
+        if self.most is not None and len(self.items) >= self.most:
+            message = f"there are more mistakes than these {self.most:,}"
+            self.items.append(Diagnostic("LM0109", message, diagnostic.span, help="mend these first"))
+            raise Enough
 
     def error(
         self,

@@ -17,6 +17,7 @@ from ...spec.diagnostic import Diagnostic
 from ...spec.span import Span
 
 WIDTH = 72
+LONGEST = 200
 COLORS = {"error": "\033[1;31m", "warning": "\033[1;33m", "hint": "\033[1;36m"}
 BLUE, BOLD, RESET = "\033[34m", "\033[1m", "\033[0m"
 TAB = "    "
@@ -36,10 +37,11 @@ class _Text:
 
     def block(self, found: Diagnostic) -> str:
         title = f"{found.severity}[{found.code}]"
-        line = f"{title}: {found.message}"
+        message = _short(found.message)
+        line = f"{title}: {message}"
         place = _shown_place(found.span)
         gap = " " * max(2, WIDTH - len(line)) if place else ""
-        head = self.paint(title, COLORS[found.severity]) + self.paint(f": {found.message}", BOLD) + gap + place
+        head = self.paint(title, COLORS[found.severity]) + self.paint(f": {message}", BOLD) + gap + place
         lines = [head]
         places = [] if found.span is None else [(found.span, "^", found.label)]
         places += [(label.span, "^", label.text) for label in found.labels]
@@ -53,7 +55,7 @@ class _Text:
             above = span
         if found.help:
             fix = " [fix available]" if found.edits else ""
-            lines.append(f"{' ' * (gutter + 1)}= help: {found.help}{fix}")
+            lines.append(f"{' ' * (gutter + 1)}= help: {_short(found.help)}{fix}")
         return "\n".join(lines) + "\n"
 
     def _excerpt(
@@ -62,11 +64,11 @@ class _Text:
         found = []
         if span.source.path != first_file:
             found.append(f"{' ' * (gutter + 1)}--> {shown_path(span)}:{span.line}:{span.column}")
-        source = span.source.line(span.line)
-        before = _display(source[: span.column - 1])
+        source, column = _around(span.source.line(span.line), span.column - 1)
+        before = _display(source[:column])
         found.append(f"{self.paint(f'{span.line:>{gutter}} |', BLUE)} {_display(source)}".rstrip())
         color = COLORS[severity] if primary else BLUE
-        caret = self.paint(marks + (f" {text}" if text else ""), color)
+        caret = self.paint(marks + (f" {_short(text)}" if text else ""), color)
         found.append(f"{self.paint(' ' * gutter + ' |', BLUE)} {' ' * _cells(before)}{caret}")
         return found
 
@@ -83,9 +85,23 @@ def _shown_place(span: Span | None) -> str:
 
 def _width(span: Span) -> int:
     """Return how many cells to underline: the part of the span on its first line, at least one."""
-    line = span.source.line(span.line)
-    text = line[span.column - 1 : span.column - 1 + span.end - span.start]
+    line, column = _around(span.source.line(span.line), span.column - 1)
+    text = line[column : column + span.end - span.start]
     return max(1, _cells(_display(text)))
+
+
+def _around(line: str, column: int) -> tuple[str, int]:
+    """Return what is shown of a line, all but of a very long one, and where the character at `column` is in it."""
+    if len(line) <= LONGEST:
+        return line, column
+    start = max(0, min(column - LONGEST // 2, len(line) - LONGEST))
+    before, behind = "…" if start else "", "…" if start + LONGEST < len(line) else ""
+    return f"{before}{line[start : start + LONGEST]}{behind}", column - start + len(before)
+
+
+def _short(text: str) -> str:
+    """Return a text without the middle of what is far too long: a name may be a whole file."""
+    return text if len(text) <= 5 * LONGEST else f"{text[: 2 * LONGEST]} … {text[-LONGEST:]}"
 
 
 def _display(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ...spec.diagnostic import Diagnostics, Edit, Label
 from ...spec.schema import REASONS, REGISTRY, UNSUPPORTED, word_of
 from ...spec.span import Source, Span
 from ..syntax import tree
+from ..syntax.build import DEEPEST
 from ..syntax.parse import KINDS, parse_file
 
 EDITION = 1
@@ -70,12 +72,15 @@ class Loader:
 
     def load(self, path: Path, shown: str, at: Span | None = None) -> Module | None:
         """Return the module of a file, or None after recording why there is none."""
-        key = path.resolve()
+        key = Path(os.path.realpath(path)) if "\0" not in str(path) else path
         if key in self.loading:
             self.diagnostics.error("LM0206", at, "the file imports itself", help="remove one of the imports")
             return None
         if key in self.modules:
             return self.modules[key]
+        if len(self.loading) == DEEPEST:
+            self.diagnostics.error("LM0105", at, f"imports are nested deeper than {DEEPEST}")
+            return None
         found = Diagnostics()
         file = self.parsed(path, shown, found)
         if file is None:
@@ -166,7 +171,13 @@ class Loader:
                 message = f"`{decl.name}` starts from itself"
                 self.diagnostics.error("LM0206", decl.base.span, message, help=help, labels=labels)
                 return
-            self.link(target, (*seen, decl))
+            if len(seen) < DEEPEST:
+                self.link(target, (*seen, decl))
+            if max(len(seen), len(target.bases)) >= DEEPEST:
+                decl.poisoned = True
+                message = f"`{decl.name}` starts from more than {DEEPEST} blocks, one after the other"
+                self.diagnostics.error("LM0105", decl.base.span, message, help="start from an earlier one")
+                return
             decl.bases, decl.variant = [target, *target.bases], target.variant
             decl.poisoned = decl.poisoned or target.poisoned
             return

@@ -9,14 +9,14 @@ from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from ...spec.diagnostic import Diagnostic, Edit
 from ...spec.units import Pattern
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope
 from .declare import Decl
-from .functions import FUNCTIONS, Misuse, arithmetic
+from .functions import FUNCTIONS, LONGEST, Misuse, arithmetic
 from .problems import POISON, Early, problem
 from .references import References
 from .values import DeclRef, PathValue, Quantity, kind_name, number, shown
@@ -32,6 +32,8 @@ class Expressions(References):
     """Evaluates expressions in scopes."""
 
     root: Path
+    walked: int = field(init=False, default=0)
+    """Elements that the present comprehension and those in it went over."""
 
     def expr(self, expr: AnyExpr, scope: Scope, defining: tuple[Cell, str] | None = None) -> Any:
         """Return the exact value of an expression. Raises Problem."""
@@ -94,6 +96,9 @@ class Expressions(References):
         listed = self.expr(expr.iterable, scope, defining)
         if not isinstance(listed, list):
             raise problem("LM0301", expr.iterable.span, f"a comprehension goes over a List, got {kind_name(listed)}")
+        self.walked = len(listed) + (self.walked if scope.variables else 0)
+        if self.walked > LONGEST:
+            raise problem("LM0307", expr.span, f"comprehensions go over at most {LONGEST:,} elements")
         for item in listed:
             inner = evolve(scope, variables=((expr.name.text, item), *scope.variables))
             if expr.condition is None or self._truth(expr.condition, inner, defining):

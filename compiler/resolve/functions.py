@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from ...spec.units import Env
-from .values import EXACT, Distribution, PathValue
+from .values import EXACT, MOST_DIGITS, Distribution, PathValue, is_too_large
 
 LONGEST = 100_000
 ROUNDED = Context(prec=30)
@@ -149,11 +149,20 @@ def arithmetic(op: str, left: Any, right: Any) -> Any:
     if op == "+" and isinstance(left, str) and isinstance(right, str):
         return left + right
     if op == "+" and isinstance(left, list) and isinstance(right, list):
+        if len(left) + len(right) > LONGEST:
+            raise Misuse(f"a list has at most {LONGEST:,} elements")
         return left + right
     if not all(isinstance(v, int | Decimal) and not isinstance(v, bool) for v in (left, right)):
         raise Misuse(f"`{op}` takes numbers")
     if op in ("/", "//", "%") and right == 0:
         raise Misuse("division by zero")
+    result = _computed(op, left, right)
+    if is_too_large(result):
+        raise Misuse(f"the result has more than {MOST_DIGITS:,} digits")
+    return result
+
+
+def _computed(op: str, left: int | Decimal, right: int | Decimal) -> Any:
     if isinstance(left, int) and isinstance(right, int) and op in ("+", "-", "*", "//", "%"):
         return {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "//": int.__floordiv__, "%": int.__mod__}[op](
             left, right
@@ -171,6 +180,8 @@ def arithmetic(op: str, left: Any, right: Any) -> Any:
 
 def _power(left: Any, right: Any) -> Any:
     if isinstance(left, int) and isinstance(right, int) and 0 <= right <= 1000:
+        if left.bit_length() * right > 8 * MOST_DIGITS:
+            raise Misuse(f"the result has more than {MOST_DIGITS:,} digits")
         return left**right
     if left < 0 and right != int(right):
         raise Misuse("a negative number has no such power")

@@ -40,6 +40,9 @@ from .problems import Problem, problem
 EXACT = Context(prec=34)
 
 
+MOST_DIGITS = 1000
+
+
 @frozen
 class Quantity:
     """A number with a unit: bytes or seconds."""
@@ -83,6 +86,8 @@ class PartRef:
 def number(literal: tree.Number) -> int | Decimal | Quantity:
     """Return the value of a number literal. Raises Problem (LM0302) for an unknown suffix."""
     suffix = literal.suffix
+    if literal.value.adjusted() >= MOST_DIGITS:
+        raise problem("LM0307", literal.span, f"the number has more than {MOST_DIGITS:,} digits")
     if suffix in COUNT_SUFFIXES:
         value = literal.value * COUNT_SUFFIXES[suffix]
         return int(value) if value == value.to_integral_value() and not _fractional(literal) else value
@@ -94,6 +99,13 @@ def number(literal: tree.Number) -> int | Decimal | Quantity:
     near = difflib.get_close_matches(suffix, known, 1, 0.4)
     help = f"did you mean `{near[0]}`?" if near else f"suffixes are {' '.join(known)}"
     raise problem("LM0302", literal.span, f"`{suffix}` is no unit", help=help)
+
+
+def is_too_large(value: int | Decimal | float) -> bool:
+    """Whether a number has more digits than any quantity: to compute with it and to write it would take long."""
+    if isinstance(value, int):
+        return value.bit_length() > 4 * MOST_DIGITS
+    return isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MOST_DIGITS
 
 
 def _fractional(literal: tree.Number) -> bool:
@@ -233,6 +245,8 @@ def _plain(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
 
 
 def _numeric(value: Any, annotation: Any, what: str, span: Span | None) -> int | float:
+    if is_too_large(value):
+        raise problem("LM0307", span, f"{what} gets a number of more than {MOST_DIGITS:,} digits")
     if annotation is float:
         return float(value)
     if isinstance(value, int):

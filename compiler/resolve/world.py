@@ -87,11 +87,10 @@ class World:
             for late in self.late:
                 self._apply_late(self.root, late.statement, late.scope, late.origin)
         for amendment in self.program.amendments:
-            if amendment.target.kind == "grid" or (
-                amendment.target.kind == "train" and amendment.target is not self.train
-            ):
+            target = amendment.target
+            if target.poisoned or target.kind == "grid" or (target.kind == "train" and target is not self.train):
                 continue
-            cell = self.instance(amendment.target)
+            cell = self.instance(target)
             scope = Scope((cell,), amendment.module)
             Writer(self).apply(cell, amendment.items, scope, amendment.origin)
             self.cross()

@@ -16,6 +16,8 @@ from . import tree
 from .strings import Literal, read_literal
 
 NUMBER = re.compile(r"(?P<digits>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?)(?P<suffix>[A-Za-z]*)")
+HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+DEEPEST = 100
 FOREIGN: dict[str, OneOf["true", "false", "none"]] = {"True": "true", "False": "false", "None": "none", "null": "none"}
 OPS = {"or_op": "or", "and_op": "and", "in_op": "in", "not_in_op": "not in"}
 Node = Any
@@ -26,6 +28,7 @@ class Builder:
 
     def __init__(self, source: Source, diagnostics: Diagnostics, bad: list[Span]) -> None:
         self.source, self.diagnostics, self.bad = source, diagnostics, list(bad)
+        self.depth = 0
 
     def items(self, children: Sequence[Node], within: Span) -> tuple[tree.Item, ...]:
         """Return the statements of a body, with `Bad` for those in it that did not parse."""
@@ -65,13 +68,25 @@ class Builder:
         base = self.ref(trees["ref"]) if "ref" in trees else None
         name = self.name(tokens[1]) if len(tokens) > 1 else None
         inner = self.span(trees["body"])
+        self.depth += 1
         items = self.items(trees["body"].children, inner)
+        self.depth -= 1
         return tree.Block(self.name(tokens[0]), name, base, items, self.span(node))
 
     def expr(self, node: Node) -> tree.Expr:
         """Return an expression."""
         if isinstance(node, Token):
             return self.string(node) if node.type != "NUMBER" else self.number(node)
+        if self.depth > DEEPEST:
+            message = f"operators and brackets are nested deeper than {DEEPEST}"
+            self.diagnostics.error("LM0105", self.span(node), message, help="divide it by `let`")
+            return tree.Bad(self.span(node))
+        self.depth += 1
+        built = self._compound(node)
+        self.depth -= 1
+        return built
+
+    def _compound(self, node: Tree[Token]) -> tree.Expr:
         if node.data in ("wrapped", "group", "string"):
             inner = [child for child in node.children if not _is(child, "LPAR", "RPAR")]
             return self.expr(inner[0])
@@ -88,7 +103,7 @@ class Builder:
         """Return a number."""
         token = node if isinstance(node, Token) else node.children[0]
         span = self.span(token)
-        if token.startswith("0x"):
+        if HEXADECIMAL.fullmatch(token):
             return tree.Number(Decimal(int(token, 16)), "", span)
         match = NUMBER.fullmatch(token)
         assert match is not None
@@ -135,13 +150,7 @@ class Builder:
         if not expr_text.strip():
             self.diagnostics.error("LM0102", Span(self.source, begin - 1, begin + 1), "`{}` has no expression")
             return tree.Interpolation(tree.Bad(span), "", span)
-        shifted = Source(self.source.path, " " * begin + self.source.text[begin:stop])
-        found = Diagnostics()
-        expr = parse_expression(shifted, found, self.source)
-        for diagnostic in found.items:
-            place = diagnostic.span
-            at = span if place is None else Span(self.source, place.start, place.end)
-            self.diagnostics.error(diagnostic.code, at, diagnostic.message, help=diagnostic.help)
+        expr = parse_expression(self.source, self.diagnostics, span)
         return tree.Interpolation(expr, format_ if colon else "", span)
 
     def ref(self, node: Tree[Token]) -> tree.Ref:
@@ -241,15 +250,17 @@ class Builder:
 
     def span(self, node: Node) -> Span:
         """Return the characters of a token, or from the first to the last token of a tree."""
-        first, last = _ends(node)
-        return Span(self.source, first.start_pos or 0, last.end_pos or 0)
+        return Span(self.source, _end(node, 0).start_pos or 0, _end(node, -1).end_pos or 0)
 
 
-def _ends(node: Node) -> tuple[Token, Token]:
-    if isinstance(node, Token):
-        return node, node
-    children = [child for child in node.children if child is not None]
-    return _ends(children[0])[0], _ends(children[-1])[1]
+def _end(node: Node, side: int) -> Token:
+    """Return the first (side 0) or last (side -1) token of a tree."""
+    while not isinstance(node, Token):
+        children = node.children
+        node = children[side]
+        if node is None:
+            node = [child for child in children if child is not None][side]
+    return node
 
 
 def _is(node: Node, *types: str) -> bool:

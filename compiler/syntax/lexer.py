@@ -9,8 +9,9 @@ begins like a statement closes them; a kind in column 1, or the end of the file,
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from attrs import Factory, define
@@ -23,6 +24,7 @@ from .tree import Comment
 
 OPENING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSING = {"RPAR": ")", "RSQB": "]", "RBRACE": "}"}
+MOST_TOKENS = 100_000
 COMMENT = re.compile(r"#[^\n]*")
 
 
@@ -42,32 +44,42 @@ def grammar() -> Lark:
     return load_parser("lmspec", lexer="basic", start=starts, postlex=_Terminals(), keep_all_tokens=True)
 
 
-@define
-class Lexed:
-    """The tokens that the parser reads, and the comments."""
+def lex(
+    source: Source, kinds: Collection[str], diagnostics: Diagnostics, start: int = 0, end: int | None = None
+) -> list[Token] | None:
+    """Return the tokens of a source, or of its characters [start, end), None after recording that they are too many.
 
-    tokens: list[Token]
-    comments: list[Comment]
+    What is never closed is reported and closed.
+    """
+    raw = _tokens(source.text[start:end], start)
+    if raw is None:
+        diagnostics.error("LM0105", Span(source, 0, 0), f"the file has more than {MOST_TOKENS:,} words and signs")
+        return None
+    return list(_Separator(source, raw, kinds, diagnostics).run())
 
 
-def lex(source: Source, kinds: Collection[str], diagnostics: Diagnostics) -> Lexed:
-    """Return the tokens of a source; what is never closed is reported and closed."""
+def _tokens(text: str, start: int) -> list[Token] | None:
+    """Return the tokens of a text that begins at offset `start` of its source, or None if there are too many."""
     # Lark.lex would build a lexer at each call.
-    reading: Any = grammar().parse_interactive(source.text, start="start")
-    raw = list(reading.lexer_thread.lex(reading.parser_state))
-    comments = _comments(source, raw)
-    return Lexed(list(_Separator(source, raw, kinds, diagnostics).run()), comments)
+    reading: Any = grammar().parse_interactive(text, start="start")
+    raw = list(islice(reading.lexer_thread.lex(reading.parser_state), MOST_TOKENS + 1))
+    if len(raw) > MOST_TOKENS:
+        return None
+    if start:
+        for token in raw:
+            token.start_pos, token.end_pos = (token.start_pos or 0) + start, (token.end_pos or 0) + start
+    return raw
 
 
-def _comments(source: Source, raw: list[Token]) -> list[Comment]:
-    """Return the comments: what begins with `#` between two tokens."""
+def comments(source: Source, tokens: Iterable[Token]) -> list[Comment]:
+    """Return the comments: what begins with `#` between two tokens of a file."""
     found: list[Comment] = []
     at = 0
     gaps = []
-    for token in raw:
-        if token.type != "_NL":
+    for token in tokens:
+        if token.type != "_SEP":
             gaps.append((at, token.start_pos or 0))
-            at = token.end_pos or 0
+            at = max(at, token.end_pos or 0)
     for start, end in [*gaps, (at, len(source.text))]:
         for match in COMMENT.finditer(source.text, start, end):
             text = match.group().rstrip()
@@ -81,7 +93,7 @@ class _Separator:
     raw: list[Token]
     kinds: Collection[str]
     diagnostics: Diagnostics
-    open: list[tuple[Token, str]] = Factory(list)
+    open: list[tuple[Token, int]] = Factory(list)
     separated: bool = True
 
     def run(self) -> Iterator[Token]:
@@ -95,7 +107,7 @@ class _Separator:
                 yield from self._close(token)
                 continue
             if token.type in OPENING:
-                self.open.append((token, self._title(at)))
+                self.open.append((token, at))
             self.separated = token.type == "LBRACE"
             yield token
         if self.open:
@@ -133,11 +145,11 @@ class _Separator:
         if any(token.type == "BAD_STRING" for token in self.raw):
             yield from self._close_all(kind)
             return
-        blocks = [(token, title) for token, title in self.open if token.type == "LBRACE"]
-        opening, title = blocks[0] if blocks else self.open[0]
+        blocks = [(token, at) for token, at in self.open if token.type == "LBRACE"]
+        opening, at = blocks[0] if blocks else self.open[0]
         span = Span(self.source, opening.start_pos or 0, opening.end_pos or 0)
         lines = self.source.line_col(len(self.source.text))[0]
-        what = f"block `{title}`" if opening.type == "LBRACE" else f"`{opening}`"
+        what = f"block `{self._title(at)}`" if opening.type == "LBRACE" else f"`{opening}`"
         help = ""
         if kind is not None:
             text = self.source.line(kind.line or 1).strip()
@@ -175,7 +187,8 @@ class _Separator:
     def _title(self, at: int) -> str:
         """Return the words before an opening brace on its line."""
         words: list[str] = []
-        for token in reversed(self.raw[:at]):
+        for index in range(at - 1, -1, -1):
+            token = self.raw[index]
             if token.type not in ("NAME", "STRING", "COLON", "DOT"):
                 break
             words.insert(0, str(token))

@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
 
-from ...spec.diagnostic import Diagnostics, Edit
+from ...spec.diagnostic import Diagnostics, Edit, Enough
 from ...spec.span import Source, Span
 from . import tree
-from .build import Builder
-from .lexer import Lexed, grammar, lex
+from .build import DEEPEST, Builder
+from .lexer import comments, grammar, lex
 
 LARGEST = 512 * 1024
 LONGEST_CHARACTER = 4
-DEEPEST = 100
 BRACKET = re.compile(r"[()\[\]{}]")
 MOST_MISTAKES = 100
 MOST_NAMED = 8
@@ -128,11 +127,17 @@ def parse_with_tokens(
     whole = Span(source, 0, len(source.text))
     if not _readable(source, diagnostics):
         return tree.File((tree.Bad(whole),), (), whole), []
-    lexed = lex(source, kinds, diagnostics)
-    parsed, bad = _Driver(source, diagnostics).run(lexed, "start")
-    builder = Builder(source, diagnostics, bad)
-    items = builder.items(parsed.children if parsed else [], whole)
-    return tree.File(items, tuple(lexed.comments), whole), lexed.tokens
+    found = Diagnostics(most=MOST_MISTAKES)
+    items: tuple[tree.Item, ...] = (tree.Bad(whole),)
+    tokens = None
+    with contextlib.suppress(Enough):
+        tokens = lex(source, kinds, found)
+        if tokens is not None:
+            parsed, bad = _Driver(source, found).run(tokens, "start")
+            items = Builder(source, found, bad).items(parsed.children if parsed else [], whole)
+    for diagnostic in found.items:
+        diagnostics.add(diagnostic)
+    return tree.File(items, tuple(comments(source, tokens or [])), whole), tokens or []
 
 
 def parse_file(path: Path, shown: str, diagnostics: Diagnostics) -> tree.File | None:
@@ -141,23 +146,24 @@ def parse_file(path: Path, shown: str, diagnostics: Diagnostics) -> tree.File | 
     return None if source is None else parse(source, diagnostics)
 
 
-def parse_expression(source: Source, diagnostics: Diagnostics, within: Source | None = None) -> tree.Expr:
-    """Return the expression that a source holds, `tree.Bad` after an error.
-
-    Of a source that blanks out all else of another one, `within`, the places are in that one.
-    """
-    whole = Span(source, 0, len(source.text))
-    if not _readable(source, diagnostics):
+def parse_expression(source: Source, diagnostics: Diagnostics, place: Span | None = None) -> tree.Expr:
+    """Return the expression that a source holds, or that stands at a place in it; `tree.Bad` after an error."""
+    whole = place or Span(source, 0, len(source.text))
+    if place is None and not _readable(source, diagnostics):
         return tree.Bad(whole)
-    parsed, _ = _Driver(source, diagnostics).run(lex(source, (), diagnostics), "expr")
-    return tree.Bad(whole) if parsed is None else Builder(within or source, diagnostics, []).expr(parsed)
+    tokens = lex(source, (), diagnostics, whole.start, whole.end)
+    if tokens is None:
+        return tree.Bad(whole)
+    parsed, _ = _Driver(source, diagnostics, whole.end).run(tokens, "expr")
+    return tree.Bad(whole) if parsed is None else Builder(source, diagnostics, []).expr(parsed)
 
 
 def parse_assignment(source: Source, diagnostics: Diagnostics) -> tree.Assign | None:
     """Return the assignment `path = expr` that a source holds, None after an error."""
     if not _readable(source, diagnostics):
         return None
-    parsed, _ = _Driver(source, diagnostics).run(lex(source, (), diagnostics), "assign")
+    tokens = lex(source, (), diagnostics)
+    parsed = None if tokens is None else _Driver(source, diagnostics).run(tokens, "assign")[0]
     return None if parsed is None else Builder(source, diagnostics, []).assign(parsed)
 
 
@@ -193,25 +199,24 @@ class Start(NamedTuple):
 class _Driver:
     """Feeds tokens to the parser; after an error goes back to the start of the statement and skips it."""
 
-    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+    def __init__(self, source: Source, diagnostics: Diagnostics, end: int | None = None) -> None:
         self.source, self.diagnostics = source, diagnostics
+        self.end = len(source.text) if end is None else end
         self.bad: list[Span] = []
 
-    def run(self, lexed: Lexed, start: str) -> tuple[Tree[Token] | None, list[Span]]:
+    def run(self, tokens: list[Token], start: str) -> tuple[Tree[Token] | None, list[Span]]:
         parser: Any = grammar().parse_interactive("", start=start)
-        tokens = lexed.tokens
         kept: list[Token] = []
         starts = [Start(0, 0)]
-        at = mistakes = 0
+        at = 0
         while at < len(tokens):
             token = tokens[at]
             try:
                 parser.feed_token(token)
             except UnexpectedToken:
                 self._explain(tokens, at, starts[-1].token, parser)
-                mistakes += 1
-                if start != "start" or mistakes == MOST_MISTAKES:
-                    break
+                if start != "start":
+                    return None, self.bad
                 at = self._skip(tokens, at, starts)
                 del kept[starts[-1].kept :]
                 parser = _replayed(kept, start)
@@ -224,11 +229,6 @@ class _Driver:
                 starts.pop()
             elif token.type == "_SEP":
                 starts[-1] = Start(len(kept), at)
-        if mistakes and start != "start":
-            return None, self.bad
-        if at < len(tokens):
-            self.bad.append(Span(self.source, tokens[starts[0].token].start_pos or 0, len(self.source.text)))
-            return self._finished(_replayed(kept[: starts[0].kept], start)), self.bad
         try:
             return self._finished(parser), self.bad
         except UnexpectedToken:
@@ -264,7 +264,7 @@ class _Driver:
 
     def _explain(self, tokens: list[Token], at: int, first: int, parser: Any) -> None:
         """Record what is wrong at token `at` of the statement that begins at `first`."""
-        end = len(self.source.text)
+        end = self.end
         token = tokens[at] if at < len(tokens) else Token("$END", "", end, end_pos=end)
         before = tokens[at - 1] if at > first else None
         span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
