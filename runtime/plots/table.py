@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}" if value != int(value) or abs(value) > 1e6 else f"{value:.1f}"
+        plain = not math.isfinite(value) or value != int(value)
+        return f"{value:.4g}" if plain or abs(value) > 1e6 else f"{value:.1f}"
     large = isinstance(value, int) and abs(value) >= 10_000
     return f"{value:,}" if large else str(value)
 

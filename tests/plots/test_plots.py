@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 import os
 import statistics
 from pathlib import Path
@@ -92,6 +93,7 @@ def test_tables_show_what_varies_and_csv_holds_all(tmp_path: Path, capsys: pytes
     with open(tmp_path / "t.csv", encoding="utf-8") as file:
         assert [row["same"] for row in csv.DictReader(file)] == ["1", "1", "1"]
     assert [cell(v) for v in (None, 0.98765, 1234567, "x")] == ["-", "0.9877", "1,234,567", "x"]
+    assert [cell(v) for v in (math.nan, math.inf, -math.inf)] == ["nan", "inf", "-inf"]
 
 
 PUBLISHED = os.environ.get("LMC_ITL_GRID")
