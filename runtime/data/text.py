@@ -88,6 +88,9 @@ def build_text(spec: Text, tokenizer: Tokenizer, root: Path, say: Say = silent) 
     parts: dict[str, Ids] = {"train": found.ids[:cut], "valid": found.ids[cut:last]}
     dataset = TextDataset(spec, parts, tokenizer.byte_lengths(), found.documents)
     if dataset.size("train") < 1:
-        message = f"`{documents.name}` has {len(found.ids):,} tokens, less than one sequence of {spec.seq_len}"
-        raise LmcError(Diagnostic("LM0705", message, None, help="lower `seq_len`"))
+        share = "" if cut == len(found.ids) else f" of {len(found.ids):,}"
+        needed = f"a sequence of {spec.seq_len:,} needs {spec.seq_len + 1:,}"
+        message = f"`{documents.name}` has {cut:,} tokens{share} to train on; {needed}"
+        help = "lower `seq_len`, or raise `split.train`" if share else "lower `seq_len`"
+        raise LmcError(Diagnostic("LM0705", message, None, help=help))
     return dataset

@@ -273,6 +273,20 @@ def test_bad_texts_are_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
         assert caught.value.diagnostic.code == code
 
 
+@pytest.mark.parametrize(("train", "seen"), [(0.0, 0), (0.25, 50), (1.0, 200)])
+def test_a_text_whose_share_is_too_short_says_how_much_of_it_is_trained_on(
+    train: float, seen: int, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x" * 200)
+    spec = Text(source=FilePath("a.txt"), tokenizer="t", seq_len=210, split=Split(train=train, valid=0.0))
+    with pytest.raises(LmcError) as caught:
+        build_dataset(spec, tokenizer, tmp_path, None)
+    found = caught.value.diagnostic
+    assert f"{seen} tokens" in found.message
+    assert ("of 200" in found.message) == ("split" in found.help) == (train < 1)
+    assert "211" in found.message
+
+
 def test_batches_move_with_their_placement(people: Database, tokenizer: Tokenizer, exact: object) -> None:
     (batch, *_) = collate([dialogues(people, tokenizer, "qa[0-9].txt").example("train", Draw(0, 0))])
     assert batch.to(exact).weight.dtype == torch.float64  # type: ignore[arg-type]
