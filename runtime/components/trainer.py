@@ -209,7 +209,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             return lambda step: False
         deciders: list[Any] = [session.components[i] for i in self.deciders(session)]
         folders = {decider.node.name: session.folder(decider.node.id) for decider in deciders}
-        intervals = {decider.interval(session) for decider in deciders}
+        intervals = {decider.interval(session) for decider in deciders} - {0}
 
         def scores(name: str) -> list[tuple[int, dict[str, float]]]:
             return [(line["step"], line["metrics"]) for line in folders[name].lines("scores.jsonl")]

@@ -66,6 +66,13 @@ def test_a_run_ends_with_the_first_evaluation_that_meets_the_condition(
     assert "2 of 2 nodes done" in capfd.readouterr().out
 
 
+def test_a_condition_over_an_evaluation_that_is_only_made_at_the_end_ends_nothing(folder: Path) -> None:
+    text = SPEC.replace("steps = 200", "steps = 6").replace("eval = 5", "eval = 0").replace("< 2.5", "< 100")
+    (folder / "stop.lmspec").write_text(text, encoding="utf-8")
+    assert main(["run", "stop.lmspec", "--device", "cpu"]) == 0
+    assert [step for step, _ in scores_of("base")] == [6]
+
+
 def ids(text: str, folder: Path) -> str:
     (folder / "case.lmspec").write_text(text, encoding="utf-8")
     compiled = compile_spec(folder / "case.lmspec")
