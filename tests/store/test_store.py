@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmc.runtime.store.digest import NO_INPUTS, inputs_digest
-from lmc.runtime.store.files import read_lines, write_whole
+from lmc.runtime.store.files import append_line, read_lines, write_whole
 from lmc.runtime.store.index import Entry, connected, put
 from lmc.runtime.store.run_store import RunStore
 from lmc.spec.diagnostic import Diagnostic, LmcError
@@ -92,6 +92,27 @@ def test_torn_lines_are_left_out(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": ', encoding="utf-8")
     assert [r["a"] for r in read_lines(path)] == [1, 2]
     assert list(read_lines(tmp_path / "none.jsonl")) == []
+
+
+def test_a_torn_line_hides_nothing_that_is_appended_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    for torn in ("", '{"a": ', '{"a": "' + "x" * 9000):
+        path.write_text('{"a": 1}\n' + torn, encoding="utf-8")
+        append_line(path, {"a": 2})
+        append_line(path, {"a": 3})
+        assert [r["a"] for r in read_lines(path)] == [1, 2, 3]
+    path.write_text('{"a": ', encoding="utf-8")
+    append_line(path, {"a": 2})
+    assert list(read_lines(path)) == [{"a": 2}]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "node.json"
+    write_whole(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "\ud800")
+    assert [p.name for p in tmp_path.iterdir()] == ["node.json"]
+    assert path.read_text() == "old"
 
 
 def test_a_damaged_node_is_told(store: RunStore) -> None:
