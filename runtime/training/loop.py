@@ -179,8 +179,9 @@ class Loop:
         return True
 
     def _save(self, step: int) -> None:
-        """Copy the state and begin to write it."""
+        """Copy the state and begin to write it; what is shown elsewhere begins anew behind it."""
         self.stepper.verdicts.settle()
+        self.tracker.upto(step)
         progress, mean = self.stepper.progress, self.stepper.mean
         more = {} if mean is None else {EMA: mean}
         taken = checkpoint.snapshot(step, self.stepper.model, self.stepper.optimizer, asdict(progress), **more)

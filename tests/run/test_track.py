@@ -188,7 +188,7 @@ def test_disabled_needs_nothing_and_writes_nothing(folder: Path, monkeypatch: py
 
 
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from attrs import evolve
 import run.test_track as case
@@ -196,17 +196,19 @@ from support.training import job_in
 
 def report(record):
     if record.step == int(sys.argv[3]):
+        while not (job.folder / "checkpoints" / f"step-{record.step // 4 * 4}").is_dir():
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 
-job = case.tracked(sys.argv[1], Path(sys.argv[2]))
+job = case.tracked(sys.argv[1], Path(sys.argv[2]), int(sys.argv[4]))
 case.train(evolve(job, report=report))
 """
 
 
-def tracked(kind: str, folder: Path) -> Any:
+def tracked(kind: str, folder: Path, log: int = 1) -> Any:
     """A training of twelve steps with checkpoints at every fourth, whose records and scores are shown."""
     spec = {"tensorboard": TensorBoard(), "wandb": Wandb()}[kind]
-    job = job_in(folder, every=Every(log=Steps(1), checkpoint=Steps(4)))
+    job = job_in(folder, every=Every(log=Steps(log), checkpoint=Steps(4)))
 
     def track(step: int) -> Tracker:
         run = Shown(folder=folder, name="case", settings={"train.lr": 0.1}, step=step)
@@ -217,21 +219,24 @@ def tracked(kind: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
-def test_a_killed_run_goes_on_without_a_step_twice(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("log", "scored", "kills"), [(1, (3, 7, 11), (7, 10)), (5, (4, 8, 11), (5, 10))])
+def test_a_killed_run_goes_on_without_a_step_twice(
+    kind: str, log: int, scored: tuple[int, ...], kills: tuple[int, ...], tmp_path: Path
+) -> None:
     needs(kind)
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "scores.jsonl").write_text("".join(f'{{"step": {n}, "metrics": {{"x": {n}.5}}}}\n' for n in (3, 7, 11)))
+    (folder / "scores.jsonl").write_text("".join(f'{{"step": {n}, "metrics": {{"x": {n}.5}}}}\n' for n in scored))
     paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    for step in (7, 10):
-        program = [sys.executable, "-c", PROGRAM, kind, str(folder), str(step)]
+    for step in kills:
+        program = [sys.executable, "-c", PROGRAM, kind, str(folder), str(step), str(log)]
         killed = subprocess.run(program, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    train(tracked(kind, folder))
+    train(tracked(kind, folder, log))
     found = shown(kind, folder)
     assert_shown(found, recorded("train", folder / "records.jsonl"))
-    assert [step for step, _ in found["train/loss"]] == list(range(1, 13))
-    assert found["val/x"] == [(3, 3.5), (7, 7.5), (11, 11.5)]
+    assert [step for step, _ in found["train/loss"]] == sorted({*range(log, 13, log), 12})
+    assert found["val/x"] == [(step, step + 0.5) for step in scored]
 
 
 class Broken:
