@@ -25,7 +25,7 @@ def resolve(spec: Train, model: Transformer, placement: Placement) -> Execution:
     """Return the choices for a training that starts here."""
     return Execution(
         device=placement.device.type,
-        micro_batch=spec.micro_batch or 0,
+        micro_batch=(spec.stages[0] if spec.stages else spec).micro_batch or 0,
         row_layout="length-sorted",
         threads=1 if model.num_params() < SMALL else torch.get_num_threads(),
         attention="sdpa",

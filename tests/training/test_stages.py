@@ -307,6 +307,21 @@ def test_micro_batches_are_chosen_for_each_stage_and_kept(tmp_path: Path, monkey
     assert "micro_batch of a stage 1 -> 2" in (third.folder / "seams.jsonl").read_text()
 
 
+def test_going_on_where_a_stage_sets_its_own_micro_batch_is_no_seam(tmp_path: Path) -> None:
+    job = staged_job(tmp_path / "a", micro_batch=3)
+    first, *rest = job.spec.stages
+    stages = (evolve(first, micro_batch=2), *(evolve(stage, micro_batch=1) for stage in rest))
+    job = evolve(job, spec=evolve(job.spec, stages=stages))
+    kept: list[Execution] = []
+    with pytest.raises(Interrupted):
+        train(evolve(job, keep=kept.append, stop=lambda: True))
+    said: list[str] = []
+    train(evolve(job, execution=kept[0], keep=kept.append, warn=said.append))
+    assert kept[1] == kept[0]
+    assert said == []
+    assert not (job.folder / "seams.jsonl").exists()
+
+
 def test_records_of_before_there_were_stages_are_read() -> None:
     told = unstructure(
         Execution(
