@@ -113,6 +113,8 @@ def _make(path: Path, documents: Documents, tokenizer: Tokenizer, end: int | Non
     for part, text_bytes, fresh in _parts(folder, documents, tokenizer, end):
         made.append(part)
         meter.add(text_bytes, fresh)
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of killed processes: the lock is held
+        left.unlink(missing_ok=True)
     # A file of no part would not know the type of its ids.
     write_tokens(path, map(_whole, made) if made else [tokenise.tokenise([], tokenizer, end)])
     meter.finish(path)

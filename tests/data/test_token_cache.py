@@ -295,6 +295,19 @@ def test_a_killed_process_leaves_whole_parts_and_no_process_behind(
         time.sleep(0.05)
 
 
+def test_what_killed_processes_left_half_written_is_removed(documents: Documents, cache: Path) -> None:
+    tokenizer = build_tokenizer(ByteTokenizer())
+    token_cache.tokens_of(documents, tokenizer, None)
+    (path,) = cache.glob("*.tokens")
+    path.unlink()
+    left = [cache / f".{path.name}.{pid}.tmp" for pid in (1, 99999)]
+    other = cache / f".{'0' * 32}.tokens.7.tmp"
+    for partial in (*left, other):
+        partial.write_bytes(b"x" * 1000)
+    token_cache.tokens_of(documents, tokenizer, None)
+    assert [partial.exists() for partial in (*left, other)] == [False, False, True]
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(
     documents: Documents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
