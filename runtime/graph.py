@@ -9,9 +9,11 @@ another process holds is left to it; a failure stops only what needs the failed 
 from __future__ import annotations
 
 import errno
+import sqlite3
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +29,7 @@ from .components.evaluator import EvaluatorNode
 from .components.prober import ProbeNode
 from .registry import BUILDERS
 from .session import Session
-from .store.run_store import NodeFolder
+from .store.run_store import NodeFolder, unwritable
 from .training.job import Interrupted
 
 State = Literal["done", "failed", "blocked", "left"]
@@ -133,7 +135,7 @@ class Walk:
             folder = session.folder(node_id)
             if folder.status == "done":
                 return "done"
-            folder.create()
+            folder.make()
             with folder.try_lock() as held:
                 if not held:
                     if node_id not in self.announced and not self.patient:
@@ -147,10 +149,13 @@ class Walk:
                     return "failed"
                 if folder.left_since(session.started):
                     return "left"
+                folder.create()
                 return self._work(component, folder)
         except LmcError as error:
             self._failed(component, error)
-            return "failed"
+        except (OSError, sqlite3.Error) as error:
+            self._failed(component, unwritable(session.store.path, error))
+        return "failed"
 
     def _work(self, component: StoredComponent[Any], folder: NodeFolder) -> State | None:
         session, node_id = self.session, component.node.id
@@ -166,12 +171,14 @@ class Walk:
             self.interrupted = True
             return None
         except LmcError as error:
-            folder.fail(error.diagnostic)
+            with suppress(OSError, sqlite3.Error):  # what cannot be written down is still told
+                folder.fail(error.diagnostic)
             raise
         except Exception as error:
-            (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             diagnostic = unexpected(error, folder.path)
-            folder.fail(diagnostic)
+            with suppress(OSError, sqlite3.Error):
+                (folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                folder.fail(diagnostic)
             raise LmcError(diagnostic) from error
         folder.finish(summary)
         session.say("done", node_id, seconds=time.monotonic() - began, summary=summary)

@@ -49,9 +49,7 @@ class RunStore:
             with connected(self.path):
                 pass
         except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            message = f"the run store `{self.path}` cannot be written: {reason}"
-            raise LmcError(Diagnostic("LM0804", message, None, help="choose another with --store")) from error
+            raise unwritable(self.path, error) from error
 
     def open_node(self, node: Node, inputs: str, name: str = "", made: Made | None = None) -> NodeFolder:
         """Return the folder of a node; nothing is written yet."""
@@ -79,6 +77,13 @@ class RunStore:
         """Write a node's line of the index."""
         with connected(self.path) as index, index:
             put(index, [entry])
+
+
+def unwritable(store: Path, error: Exception) -> LmcError:
+    """Return the error (LM0804) of a store that cannot be written, or can be no longer."""
+    reason = getattr(error, "strerror", None) or str(error)
+    message = f"the run store `{store}` cannot be written: {reason}"
+    return LmcError(Diagnostic("LM0804", message, None, help="make room, or choose another with --store"))
 
 
 @define
@@ -116,13 +121,17 @@ class NodeFolder:
         found: dict[str, int] = self.data.get("length", {})
         return found
 
-    def create(self) -> None:
-        """Make the folder, if it is not there. Raises LmcError (LM0804)."""
+    def make(self) -> None:
+        """Make the folder, if it is not there, and say nothing in it. Raises LmcError (LM0804)."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             message = f"the run folder `{self.path}` cannot be made: {error.strerror}"
             raise LmcError(Diagnostic("LM0804", message, None, help="choose another store with --store")) from error
+
+    def create(self) -> None:
+        """Mark the node as begun, if it is new: by who holds the folder or all that it needs. Raises as `make`."""
+        self.make()
         if self.status == "new":
             self._write("partial", {})
 

@@ -231,6 +231,70 @@ def test_a_failing_node_stops_only_what_needs_it(tmp_path: Path) -> None:
     assert "eval of_wild not run: it needs train wild" in done.stdout
 
 
+FULL = """
+import resource, sys
+from lmc.runtime import worker
+
+say, left = worker.print_event, int(sys.argv[1])
+
+def emit(event):
+    global left
+    say(event)
+    left -= event.kind in ("step", "done")
+    if not left:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+worker.print_event = emit
+sys.exit(worker.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("left", [1, 6, 7])
+def test_a_store_that_can_no_longer_be_written_is_told_and_the_same_command_goes_on(left: int, tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", ONE + "eval held_out : loss { run = base, examples = 4 }\n")
+    lmc("compile", "case.lmspec", cwd=folder)
+    command = [sys.executable, "-c", FULL, str(left), "build/case", "--device", "cpu"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    (failed,) = [event for event in map(json.loads, done.stdout.splitlines()) if event["kind"] == "failed"]
+    assert failed["name"] == ("base held_out" if left == 7 else "base")
+    assert "File too large" in failed["data"]["message"] or "cannot be written" in failed["data"]["message"]
+    assert not list(folder.glob("runs/**/.*.tmp"))
+    lmc("run", cwd=folder)
+    assert {str(data["status"]) for data in nodes(folder).values()} == {"done"}
+    (records,) = folder.glob("runs/*/records.jsonl")
+    assert [json.loads(line)["step"] for line in records.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_worker_that_saw_a_node_as_new_does_not_undo_what_another_did_since(tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", ONE)
+    lmc("run", "case.lmspec", cwd=folder)
+    (path,) = folder.glob("runs/*/node.json")
+    before = path.read_bytes()
+    program = """
+import sys
+from lmc.runtime import worker
+from lmc.runtime.session import Session
+
+current, seen = Session.folder, set()
+
+def folder(session, node_id):
+    found = current(session, node_id)
+    if node_id not in seen:  # as it was before the other process came
+        seen.add(node_id)
+        found.data = {}
+    return found
+
+Session.folder = folder
+sys.exit(worker.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", program, "build/case", "--device", "cpu"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert path.read_bytes() == before
+
+
 LONG = ONE.replace("steps = 6", "steps = 4000").replace("log = 1", "log = 5")
 
 
