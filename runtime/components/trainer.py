@@ -237,7 +237,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
         return read
 
     def repeat(self, session: Session, folder: NodeFolder, observers: list[Observer]) -> None:
-        """Train again from the start in another folder, as the kept record says, for new observers, in one go."""
+        """Train again in another folder, as the kept record says, for new observers, in one go, to where it ended."""
         job = TrainJob(
             spec=evolve(self.filled(session), limits=evolve(self.spec.limits, wall=None)),
             model=self.architecture(session),
@@ -251,6 +251,7 @@ class TrainerNode(StoredComponent[TransformerModel]):
             origin=self.start_of(session),
             start=lambda model: self.model.start(session, model, self.spec.seed),
             stop=session.stop,
+            ends=lambda step: step == folder.summary["step"],
         )
         train(job)
 

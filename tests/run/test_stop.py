@@ -66,6 +66,17 @@ def test_a_run_ends_with_the_first_evaluation_that_meets_the_condition(
     assert "2 of 2 nodes done" in capfd.readouterr().out
 
 
+def test_a_probe_that_came_late_sees_the_steps_up_to_the_early_end(folder: Path) -> None:
+    (folder / "stop.lmspec").write_text(SPEC, encoding="utf-8")
+    assert main(["run", "stop.lmspec", "--device", "cpu"]) == 0
+    last = scores_of("base")[-1][0]
+    probe = 'probe back : gradients { run = base, at = ["embed"], reduce = "rms", every = 5 }\n'
+    (folder / "stop.lmspec").write_text(SPEC + probe, encoding="utf-8")
+    assert main(["run", "stop.lmspec", "--device", "cpu", "--replay"]) == 0
+    (path,) = Path("runs").glob("*/recordings.jsonl")
+    assert {json.loads(line)["step"] for line in path.read_text().splitlines()} == {1, *range(5, last + 1, 5)}
+
+
 def test_a_condition_over_an_evaluation_that_is_only_made_at_the_end_ends_nothing(folder: Path) -> None:
     text = SPEC.replace("steps = 200", "steps = 6").replace("eval = 5", "eval = 0").replace("< 2.5", "< 100")
     (folder / "stop.lmspec").write_text(text, encoding="utf-8")
