@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from attrs import frozen
-from attrs.validators import ge
+from attrs.validators import ge, optional
 
 from .sample import Sample
 from .schema import allows, option, variant
@@ -40,9 +40,14 @@ class LossEval:
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     split: Literal["train", "valid"] = option("Which part.", default="valid")
     unit: Literal["nats", "bits/byte"] = option("Unit that tables show.", default="nats", identity=False)
-    examples: int | None = option("How many examples, from the first; all if none.", default=None)
+    examples: int | None = option(
+        "How many examples, from the first; all if none.", default=None, validator=optional(ge(1))
+    )
     every: Steps | None = option(
-        "Steps between evaluations in training; none: `every.eval`.", default=None, identity=False
+        "Steps between evaluations in training; none: `every.eval`.",
+        default=None,
+        identity=False,
+        validator=optional(ge(0)),
     )
 
 
@@ -61,7 +66,9 @@ class AnswersEval:
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
     match: Literal["ends", "contains", "exact"] = option("How the last turn must meet the answer turn.", default="ends")
-    examples: int | None = option("How many questions, drawn by `seed`; all if none.", default=None)
+    examples: int | None = option(
+        "How many questions, drawn by `seed`; all if none.", default=None, validator=optional(ge(1))
+    )
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
     seed: int = option("Seed of drawn questions, of the permutation and of the first answer's tokens.", default=0)
     temperature: float = option("0 is greedy.", default=0.0, validator=ge(0.0))
@@ -70,6 +77,7 @@ class AnswersEval:
         "Steps between evaluations in training; none: only at the end.",
         default=None,
         identity=False,
+        validator=optional(ge(0)),
     )
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
 
@@ -93,6 +101,7 @@ class GenerateEval:
         "Steps between evaluations in training; none: only at the end.",
         default=None,
         identity=False,
+        validator=optional(ge(0)),
     )
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
 
@@ -109,7 +118,12 @@ class PerTokenEval:
     slice: tuple[Literal["pairs", "seq_len", "position"], ...] = option(
         "What accuracy is told by as well.", default=(), many=True
     )
-    examples: int | None = option("How many examples, from the first; all if none.", default=None)
+    examples: int | None = option(
+        "How many examples, from the first; all if none.", default=None, validator=optional(ge(1))
+    )
     every: Steps | None = option(
-        "Steps between evaluations in training; none: only at the end.", default=None, identity=False
+        "Steps between evaluations in training; none: only at the end.",
+        default=None,
+        identity=False,
+        validator=optional(ge(0)),
     )

@@ -24,6 +24,14 @@ def check_length(cell: Cell) -> None:
     check_sizes(cell, *next(iter(said.items())))
 
 
+def check_steps(cell: Cell, steps: int | None) -> None:
+    """Raise Problem (LM0303) for a length in tokens that makes no step."""
+    if steps is None or steps >= 1 or not (said := cell.fields.get("tokens")):
+        return
+    help = "a step is batch examples of data.seq_len tokens; raise `tokens`, or lower `batch`"
+    raise problem("LM0303", said[-1].expr.span, f"the tokens of train `{cell.name}` make no step", help=help)
+
+
 def _check_unwritten(cell: Cell, written: list[Setting]) -> None:
     """Raise Problem (LM0309) if a train that has stages says itself how long it is."""
     if written:

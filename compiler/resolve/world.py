@@ -23,7 +23,7 @@ from ..syntax import tree
 from .cells import AnyExpr, AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
-from .lengths import check_length
+from .lengths import check_length, check_steps
 from .memo import Memo
 from .problems import POISON, Early, Problem, problem
 from .stages import amend, stages_of
@@ -218,6 +218,8 @@ class World:
             raise _together(failed)
         if cell.poisoned:
             raise POISON
+        if cell.kind == "train":
+            check_steps(cell, values["steps"])
         return cell.cls(**values, **self._hidden(cell, values))
 
     def _blocks(self, cell: Cell, name: str) -> Any:

@@ -55,6 +55,25 @@ def test_a_written_fraction_of_a_step_is_told(said: str, at: str, message: str, 
     assert mistakes(said, tmp_path) == [("LM0301", at, message, help)]
 
 
+@pytest.mark.parametrize("tokens", ["511", "1", "0", "-512"])
+def test_tokens_that_make_no_step_are_told(tokens: str, tmp_path: Path) -> None:
+    ((code, at, message, help),) = mistakes(f"tokens = {tokens}", tmp_path)
+    assert (code, at, message) == ("LM0303", tokens, "the tokens of train `base` make no step")
+    assert "batch" in help
+    assert mistakes("tokens = 512", tmp_path) == []
+    grid = "grid sweep { base = base, over { tokens = [512, %s] } }\n"
+    ((code, _, message, _),) = mistakes("steps = unset", tmp_path, grid % tokens)
+    assert (code, "1 of 2 points" in message) == ("LM0507", True)
+
+
+@pytest.mark.parametrize(("said", "least"), [("examples = 0", 1), ("examples = -1", 1), ("every = -3", 0)])
+def test_an_evaluation_of_nothing_is_told(said: str, least: int, tmp_path: Path) -> None:
+    for kind in ("loss { run = base, ", "per_token { run = base, "):
+        ((code, at, message, _),) = mistakes("steps = 100", tmp_path, f"eval held : {kind}{said} }}\n")
+        assert (code, at) == ("LM0303", said.split()[-1])
+        assert f">= {least}" in message or f"at least {least}" in message
+
+
 def test_a_fraction_is_told_on_an_axis_and_on_the_command_line(tmp_path: Path) -> None:
     grid = "grid sweep { base = base, over { every.log = %s } }\n"
     (found,) = mistakes("steps = 100", tmp_path, grid % "[5, 2.5, 7]")
