@@ -264,10 +264,10 @@ class TrainerNode(StoredComponent[TransformerModel]):
         return parameters_in(self.spec.precision, self.placement(session))
 
 
-def seconds_left(first: TrainRecord, now: TrainRecord, done: Ints) -> float | None:
+def seconds_left(first: TrainRecord, now: TrainRecord, done: Ints | range) -> float | None:
     """Return the seconds to the last step at the rate since the first record of this process; None at that one.
 
-    `done` int64[N + 1] is what has been done after each step, in a unit that takes about the same time.
+    `done` [N + 1] is what has been done after each step, in a unit that takes about the same time.
     """
     if now.step == first.step:
         return None

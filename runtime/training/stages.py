@@ -125,8 +125,14 @@ def stage_at(spec: Train, step: int) -> int:
     return max(0, len(spec.stages) - 1)
 
 
-def slots_seen(spec: Train, seq_lens: Sequence[int]) -> Ints:
-    """Return int64[N + 1], after each step the tokens read if no example is shorter; `seq_lens` are of its stages."""
+def slots_seen(spec: Train, seq_lens: Sequence[int]) -> Ints | range:
+    """Return [N + 1], after each step the tokens read if no example is shorter; `seq_lens` are of its stages.
+
+    Where all steps are alike no array is made: there may be billions of them.
+    """
+    if not spec.stages and spec.batch_schedule is None and spec.length_schedule is None:
+        size = spec.batch * seq_lens[0]
+        return range(0, (spec.num_steps() + 1) * size, size)
     parts = [spec.amended(stage) for stage in spec.stages] or [spec]
     whole, before, sums = spec.num_steps(), 0, [np.zeros(1, np.int64)]
     for part, seq_len in zip(parts, seq_lens, strict=True):

@@ -129,7 +129,7 @@ def test_a_training_reads_counts_and_resumes_as_the_sizes_say(micro_batch: int |
     trained = np.cumsum([b * length for b, length in zip(batches, lengths, strict=True)])
     assert [record["tokens"] for record in told(job.folder)] == tokens.tolist()
     assert [record["loss_tokens"] for record in told(job.folder)] == trained.tolist()
-    assert slots_seen(job.spec, [LENGTH]).tolist() == [0, *trained.tolist()]
+    assert list(slots_seen(job.spec, [LENGTH])) == [0, *trained.tolist()]
     stopped = sized_job(tmp_path / "stopped", micro_batch=micro_batch, **changes)
     for last in (3, 8):
         with pytest.raises(Interrupted):

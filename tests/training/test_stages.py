@@ -31,6 +31,7 @@ from lmc.spec.model import Alibi, Nope, Rope
 from lmc.spec.records import Execution
 from lmc.spec.schedule import Constant, Cosine
 from lmc.spec.train import Train
+from lmc.spec.units import Steps
 
 ROOT = Path(__file__).parent.parent.parent
 Array = npt.NDArray[np.float64]
@@ -370,3 +371,5 @@ def test_tokens_of_all_stages_are_counted_and_tell_the_time_left(tmp_path: Path)
     assert done[12] == sum(stage.tokens for stage in spec.stages)
     assert done[7] == spec.stages[0].tokens + spec.stages[1].tokens / 2
     assert slots_seen(evolve(spec, stages=()), [12])[7] == 7 * spec.batch * 12
+    many = slots_seen(evolve(spec, stages=(), steps=Steps(10**13)), [12])  # no array would fit
+    assert many[-1] == 10**13 * spec.batch * 12
