@@ -6,25 +6,19 @@ Goals: check 0.25 s, fmt 0.12 s. A calibration loop in the same run tells machin
 language is in its cache, as it is after the first command.
 """
 
-import argparse
-import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from processes import CALIBRATION, LMC, cpu_seconds, read_options, report
+
 from lmc.compiler.format.format import format_source
 from lmc.compiler.syntax.parse import parse
 from lmc.spec.diagnostic import Diagnostics
 from lmc.spec.span import Source
 
-CALIBRATION = "x = 0\nfor i in range(10_000_000): x += i"
 LINES = 300
 STUDY = """
 # Study {n}: a text, a small model and what its width does.
@@ -78,13 +72,6 @@ def spec() -> str:
     return "edition = 1\n" + "".join(STUDY.format(n=n) for n in range(count))
 
 
-def cpu_seconds(command: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def warm(call: Callable[[], object]) -> float:
     began = time.process_time()
     call()
@@ -92,39 +79,26 @@ def warm(call: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeat", type=int, default=7)
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    chosen = read_options(__doc__, repeat=7)
     neat = Source("spec.lmspec", spec())
     ugly = Source("spec.lmspec", neat.text.replace(" = ", "=").replace("  ", "   "))
     assert format_source(neat, Diagnostics()) == neat.text == format_source(ugly, Diagnostics())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.lmspec"
         path.write_text(neat.text, encoding="utf-8")
-        lmc = [sys.executable, "-m", "lmc.compiler.cli"]
         measures = {
-            "calibration (10M additions)": lambda: cpu_seconds([sys.executable, "-c", CALIBRATION]),
+            "calibration (10M additions)": lambda: cpu_seconds(CALIBRATION),
             "an empty process": lambda: cpu_seconds([sys.executable, "-c", ""]),
-            "lmc --version, cold": lambda: cpu_seconds([*lmc, "--version"]),
-            "lmc check, cold": lambda: cpu_seconds([*lmc, "check", str(path)]),
-            "lmc fmt --check, cold": lambda: cpu_seconds([*lmc, "fmt", "--check", str(path)]),
+            "lmc --version, cold": lambda: cpu_seconds([*LMC, "--version"]),
+            "lmc check, cold": lambda: cpu_seconds([*LMC, "check", str(path)]),
+            "lmc fmt --check, cold": lambda: cpu_seconds([*LMC, "fmt", "--check", str(path)]),
             "parse, warm": lambda: warm(lambda: parse(neat, Diagnostics())),
             "fmt, warm, as it should be": lambda: warm(lambda: format_source(neat, Diagnostics())),
             "fmt, warm, every line changes": lambda: warm(lambda: format_source(ugly, Diagnostics())),
         }
         times = {name: [measure() for _ in range(chosen.repeat)] for name, measure in measures.items()}
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {chosen.repeat} runs each"
-    )
+    report(times, chosen)
     print(f"{len(neat.text.splitlines())} lines, {len(neat.text):,} characters")
-    for name, values in times.items():
-        low, middle, high = min(values), statistics.median(values), max(values)
-        print(f"{name:<30} {middle:7.3f} s CPU   ({low:.3f} to {high:.3f})")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"python": platform.python_version(), "cpu_seconds": times}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,13 @@ Goal: 1.5 s. The store has the folder of every run and evaluation, as `lmc run` 
 writes beside. `lmc check` of the same file stands beside it: what is above that is the reading of the store.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench_compile import CALIBRATION, EXAMPLE, cpu_seconds
+from processes import CALIBRATION, EXAMPLE, LMC, cpu_seconds, read_options, report
 
 from lmc.compiler.pipeline import compile_spec
 from lmc.runtime.inputs import InputDigests
@@ -50,37 +46,25 @@ def finish_all(plan: Plan, store: RunStore) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeat", type=int, default=5)
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    chosen = read_options(__doc__, repeat=5)
     with tempfile.TemporaryDirectory() as scratch:
         store = RunStore(Path(scratch) / "runs")
         store.create()
         plan = compile_spec(EXAMPLE).plan
         assert plan is not None
         finish_all(plan, store)
-        lmc = [sys.executable, "-m", "lmc.compiler.cli"]
-        asked = [*lmc, "plan", str(EXAMPLE), "--store", str(store.path)]
+        asked = [*LMC, "plan", str(EXAMPLE), "--store", str(store.path)]
         first = cpu_seconds(asked)
         commands = {
-            "calibration (10M additions)": [sys.executable, "-c", CALIBRATION],
-            "lmc check, 7,800 runs": [*lmc, "check", str(EXAMPLE)],
+            "calibration (10M additions)": CALIBRATION,
+            "lmc check, 7,800 runs": [*LMC, "check", str(EXAMPLE)],
             "lmc plan, 7,800 runs done": asked,
             "lmc plan --format json": [*asked, "--format", "json"],
         }
         times = {name: [cpu_seconds(command) for _ in range(chosen.repeat)] for name, command in commands.items()}
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {chosen.repeat} runs each"
-    )
+    report(times, chosen)
     once = first - statistics.median(times["lmc plan, 7,800 runs done"])
-    print(f"{'the index made from 15,600 folders, once':<42} {once:6.2f} s CPU")
-    for name, values in times.items():
-        print(f"{name:<42} {statistics.median(values):6.2f} s CPU   ({min(values):.2f} to {max(values):.2f})")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"python": platform.python_version(), "cpu_seconds": times}, indent=1) + "\n")
+    print(f"the index made from 15,600 folders, once: {once:.2f} s CPU")
 
 
 if __name__ == "__main__":

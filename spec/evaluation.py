@@ -23,6 +23,17 @@ def checkpoint_option() -> Any:
     )
 
 
+def every_option(otherwise: str) -> Any:
+    """Return the field that says how often a training stops to be evaluated; `otherwise` is what none means."""
+    text = f"Steps between evaluations in training; none: {otherwise}."
+    return option(text, default=None, identity=False, validator=optional(ge(0)))
+
+
+def examples_option(text: str) -> Any:
+    """Return the field that bounds how many examples are looked at."""
+    return option(text, default=None, validator=optional(ge(1)))
+
+
 @allows(items={"minLength": 1})
 def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
     """None empty."""
@@ -40,15 +51,8 @@ class LossEval:
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     split: Literal["train", "valid"] = option("Which part.", default="valid")
     unit: Literal["nats", "bits/byte"] = option("Unit that tables show.", default="nats", identity=False)
-    examples: int | None = option(
-        "How many examples, from the first; all if none.", default=None, validator=optional(ge(1))
-    )
-    every: Steps | None = option(
-        "Steps between evaluations in training; none: `every.eval`.",
-        default=None,
-        identity=False,
-        validator=optional(ge(0)),
-    )
+    examples: int | None = examples_option("How many examples, from the first; all if none.")
+    every: Steps | None = every_option("`every.eval`")
 
 
 @variant("eval", "answers")
@@ -66,19 +70,12 @@ class AnswersEval:
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
     match: Literal["ends", "contains", "exact"] = option("How the last turn must meet the answer turn.", default="ends")
-    examples: int | None = option(
-        "How many questions, drawn by `seed`; all if none.", default=None, validator=optional(ge(1))
-    )
+    examples: int | None = examples_option("How many questions, drawn by `seed`; all if none.")
     max_tokens: int = option("Longest continuation.", unit="tokens", default=256, validator=ge(1))
     seed: int = option("Seed of drawn questions, of the permutation and of the first answer's tokens.", default=0)
     temperature: float = option("0 is greedy.", default=0.0, validator=ge(0.0))
     sample: Sample = option("How tokens are drawn.", default=Sample(temperature=0.0))
-    every: Steps | None = option(
-        "Steps between evaluations in training; none: only at the end.",
-        default=None,
-        identity=False,
-        validator=optional(ge(0)),
-    )
+    every: Steps | None = every_option("only at the end")
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
 
 
@@ -97,12 +94,7 @@ class GenerateEval:
     stop: tuple[str, ...] = option("Texts that end a sample and are no part of it.", default=(), validator=_texts)
     seed: int = option("Seed of the first sample; each next one adds one.", default=0)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
-    every: Steps | None = option(
-        "Steps between evaluations in training; none: only at the end.",
-        default=None,
-        identity=False,
-        validator=optional(ge(0)),
-    )
+    every: Steps | None = every_option("only at the end")
     automaton: str | None = option("Automaton of `protocols`.", ref="automaton", default=None, hidden=True)
 
 
@@ -118,12 +110,5 @@ class PerTokenEval:
     slice: tuple[Literal["pairs", "seq_len", "position"], ...] = option(
         "What accuracy is told by as well.", default=(), many=True
     )
-    examples: int | None = option(
-        "How many examples, from the first; all if none.", default=None, validator=optional(ge(1))
-    )
-    every: Steps | None = option(
-        "Steps between evaluations in training; none: only at the end.",
-        default=None,
-        identity=False,
-        validator=optional(ge(0)),
-    )
+    examples: int | None = examples_option("How many examples, from the first; all if none.")
+    every: Steps | None = every_option("only at the end")

@@ -242,16 +242,26 @@ class HfWeights:
 Mixer = Attention | GatedRecurrence | Hyena | Based | Mamba
 
 
+@frozen(kw_only=True)
 class Stack:
     """What every model of blocks around a residual stream has: its parameters are arithmetic over its fields."""
 
-    vocab: int | None
-    layers: int
-    width: int
-    mixer: Mixer
-    mlp: SwiGLU | Identity
-    positions: Rope | Alibi | Learned | Nope
-    tied: bool
+    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
+    vocab: int | None = option(
+        "Number of token ids; at least those of the tokenizer.",
+        derived="tokenizer.vocab",
+        unknown="tokenizer",
+        default=None,
+        validator=optional(ge(0)),
+    )
+    layers: int = option("Number of blocks.", validator=ge(1))
+    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
+    mixer: Mixer = option("How positions exchange information.")
+    mlp: SwiGLU | Identity = option("The position-wise part of a block.", default=SwiGLU())
+    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
+    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Rope())
+    tied: bool = option("Whether the head shares the embedding's weights.", default=False)
+    init: Init = option("How weights are drawn.", default=InitITL())
 
     @property
     def params(self) -> int | None:
@@ -283,22 +293,6 @@ class Stack:
 class Transformer(Stack):
     """A decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
 
-    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
-    vocab: int | None = option(
-        "Number of token ids; at least those of the tokenizer.",
-        derived="tokenizer.vocab",
-        unknown="tokenizer",
-        default=None,
-        validator=optional(ge(0)),
-    )
-    layers: int = option("Number of blocks.", validator=ge(1))
-    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
-    mixer: Mixer = option("How positions exchange information.")
-    mlp: SwiGLU | Identity = option("The position-wise part of a block.", default=SwiGLU())
-    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
-    positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Rope())
-    tied: bool = option("Whether the head shares the embedding's weights.", default=False)
-    init: Init = option("How weights are drawn.", default=InitITL())
     weights: HfWeights | None = option("What a training starts from; none: drawn weights.", default=None)
 
 
@@ -307,19 +301,6 @@ class Transformer(Stack):
 class Residual(Stack):
     """Blocks of any mixer and mlp around a residual stream, for the study of mixers (Zoology, Arora et al. 2023)."""
 
-    tokenizer: str | None = option("Tokenizer whose ids the model reads.", ref="tokenizer", default=None)
-    vocab: int | None = option(
-        "Number of token ids; at least those of the tokenizer.",
-        derived="tokenizer.vocab",
-        unknown="tokenizer",
-        default=None,
-        validator=optional(ge(0)),
-    )
-    layers: int = option("Number of blocks.", validator=ge(1))
-    width: int = option("Size of the residual stream.", unit="channels", validator=ge(1))
-    mixer: Mixer = option("How positions exchange information.")
     mlp: SwiGLU | Identity = option("The position-wise part of a block.", default=Identity())
-    norm: RMSNorm = option("Normalisation before mixer, mlp and head.", default=RMSNorm())
     positions: Rope | Alibi | Learned | Nope = option("How the model knows positions.", default=Nope())
     tied: bool = option("Whether the head shares the embedding's weights.", default=True)
-    init: Init = option("How weights are drawn.", default=InitITL())

@@ -71,7 +71,7 @@ class HeatmapPlot:
     """A colour for every pair of x and y; SVG and PNG."""
 
     sources: tuple[str, ...] = option(
-        "`from`: trains, grids or probes whose results are drawn.", many=True, ref="source", identity=False
+        "Trains, grids or probes whose results are drawn.", many=True, ref="source", identity=False
     )
     x: Expr = option("Horizontal value.")
     y: Expr = option("Vertical value.")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from lark import Lark
+
+from ...spec.cache import cache_folder
 
 
 def load_parser(name: str, **options: Any) -> Lark:
     """Return the LALR parser of a grammar of `lmc.grammars`."""
     text = files("lmc.grammars").joinpath(f"{name}.lark").read_text(encoding="utf-8")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmc"
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return Lark(text, parser="lalr", cache=str(folder / f"{name}.table"), **options)

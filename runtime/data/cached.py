@@ -1,25 +1,11 @@
-"""The user's cache: what is made once and can be made again, under names that say what it was made from."""
+"""Files of the user's cache that one process makes while others wait."""
 
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-
-def cache_folder(name: str) -> Path:
-    """Return a folder of the cache: of `LMC_CACHE`, else of `XDG_CACHE_HOME` or `~/.cache`; it may not exist yet."""
-    own, shared = os.environ.get("LMC_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own) / name
-    try:
-        home = Path(shared) if shared else Path.home() / ".cache"
-    except RuntimeError:
-        home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
-    return home / "lmc" / name
 
 
 @contextmanager

@@ -8,9 +8,10 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
+from ...spec.cache import cache_folder
 from ...spec.diagnostic import Diagnostic, LmcError
 from ..store.digest import file_sha256
-from .cached import cache_folder, exclusive
+from .cached import exclusive
 
 BLOCK = 1 << 20
 TIMEOUT_SECONDS = 60.0
@@ -22,7 +23,7 @@ def fetched(at: str, sha256: str) -> Path:
 
     Raises LmcError: LM0717 if the address gives nothing, LM0702 if it gives other bytes.
     """
-    path = cache_folder("downloads") / sha256
+    path = cache_folder() / "downloads" / sha256
     if _whole(path, sha256):
         return path
     with exclusive(path):

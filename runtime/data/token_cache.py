@@ -20,13 +20,14 @@ from typing import Protocol
 
 from attrs import Factory, define, frozen
 
+from ...spec.cache import cache_folder
 from ...spec.identity import canonical_json
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.byte import Bytes
 from ..tokenizers.hf import HfLibrary
 from ..tokenizers.tiktoken_bpe import TiktokenBpe
 from . import tokenise
-from .cached import cache_folder, exclusive
+from .cached import exclusive
 from .documents import Documents
 from .token_file import Tokens, read_tokens, write_tokens
 from .tokenise import Piece, parts_of
@@ -67,7 +68,7 @@ def tokens_of(documents: Documents, tokenizer: Tokenizer, end: int | None, say: 
     if not known or 0 < documents.size < SMALL:
         return tokenise.tokenise(map(Piece, documents.read()), tokenizer, end)
     key = hashlib.sha256(canonical_json([FORMAT, documents.key, known, end]).encode()).hexdigest()[:32]
-    path = cache_folder("tokens") / f"{key}.tokens"
+    path = cache_folder() / "tokens" / f"{key}.tokens"
     found = read_tokens(path)
     if found is not None:
         return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from ...spec.automaton import ByteAutomaton
+from ...spec.cache import cache_folder
 from ...spec.codec import structure, unstructure
 from ...spec.identity import canonical_json
 from .lift import FiredEvent, TokenAutomaton, lift
@@ -24,23 +24,13 @@ ARRAYS = ("columns", "table", "next_states", "effects", "allowed", "sources", "a
 def lifted_once(automaton: ByteAutomaton, vocabulary: Vocabulary) -> TokenAutomaton:
     """Return the token automaton, read from the cache if it was made before."""
     key = canonical_json([FORMAT, unstructure(automaton), vocabulary.digest])
-    path = _folder() / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npz"
+    path = cache_folder() / "lifted" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npz"
     with suppress(Exception):
         return _read(path)
     found = lift(automaton, vocabulary)
     with suppress(OSError):
         _write(path, found)
     return found
-
-
-def _folder() -> Path:
-    """Return the folder of the cache; without a home it is one that goes with the machine's temporary files."""
-    named = os.environ.get("XDG_CACHE_HOME")
-    try:
-        home = Path(named) if named else Path.home() / ".cache"
-    except RuntimeError:
-        home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
-    return home / "lmc" / "lifted"
 
 
 def _read(path: Path) -> TokenAutomaton:

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...spec.cache import cache_folder
 from ...spec.train import Loss
 from ..data.batch import Batch
 from ..models.sites import observed, unobserved
 from ..models.transformer import TransformerModel
 from .loss import Arithmetic, batch_loss, summed_loss
-from .machine import cache_folder
 
 GRAPHS = 64
 """Graphs per function; beyond them torch would go on without compiling, at a step that depends on the run's history."""

@@ -7,33 +7,21 @@ to measure again.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...spec.cache import cache_folder
 from ..store.files import write_whole
 
 SECONDS = 0.6
 """Time that a measurement takes."""
 SHAPES = ((2048, 2048, 2048), (4096, 384, 1536))
 """Rows, inner and outer size of the products that are timed: a square one, and a linear layer of a small model."""
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder; without a home one that goes with the machine's temporary files."""
-    named = os.environ.get("XDG_CACHE_HOME")
-    try:
-        home = Path(named) if named else Path.home() / ".cache"
-    except RuntimeError:
-        home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
-    return home / "lmc"
 
 
 def remembered(key: str, measure: Callable[[], Any]) -> Any:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from lmc.runtime.data import token_cache, tokenise
 from lmc.runtime.data.batch import Example
-from lmc.runtime.data.cached import cache_folder
 from lmc.runtime.data.documents import Documents, documents_of
 from lmc.runtime.data.examples import Examples
 from lmc.runtime.data.text import build_text
@@ -26,6 +25,7 @@ from lmc.runtime.tokenizers.build import build_tokenizer
 from lmc.runtime.tokenizers.splits import SPLIT_PATTERNS, split
 from lmc.runtime.tokenizers.tiktoken_bpe import TiktokenBpe, encoding_of
 from lmc.runtime.tokenizers.train_bpe import train_bpe
+from lmc.spec.cache import cache_folder
 from lmc.spec.data import Text
 from lmc.spec.sources import Jsonl
 from lmc.spec.tokenizer import ByteTokenizer
@@ -172,7 +172,7 @@ RACER = """
 import hashlib, sys, time
 from pathlib import Path
 from lmc.runtime.data import token_cache, tokenise
-from lmc.runtime.data.cached import cache_folder
+from lmc.spec.cache import cache_folder
 from lmc.runtime.data.documents import documents_of
 from lmc.runtime.tokenizers.build import build_tokenizer
 from lmc.spec.tokenizer import ByteTokenizer
@@ -320,13 +320,13 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 def test_the_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cache_folder("x") == tmp_path / "cache" / "x"
+    assert cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("LMC_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder("x") == tmp_path / "lmc" / "x"
+    assert cache_folder() == tmp_path / "lmc"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder("x") == tmp_path / "home" / ".cache" / "lmc" / "x"
+    assert cache_folder() == tmp_path / "home" / ".cache" / "lmc"
 
 
 def test_a_data_set_gathers_from_the_mapped_file(tmp_path: Path) -> None:
