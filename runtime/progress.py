@@ -55,6 +55,8 @@ def describe(event: Event) -> str:
         if data.get("limit"):
             why = f"{data['limit']} is reached at step {data['step']:,}"
             return f"{why}; the checkpoint is kept, the same command goes on"
+        if data["step"] == 0:
+            return "stopped before its first step; run again to begin"
         return f"stopped at step {data['step']:,}; the checkpoint is kept, run again to go on"
     return f"{event.what} started"
 

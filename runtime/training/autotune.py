@@ -19,7 +19,8 @@ from ..data.batch import Batch
 from ..models.build import replace_positions
 from ..models.transformer import TransformerModel
 from .compiled import compiled_loss
-from .job import TrainJob
+from .job import Interrupted, TrainJob
+from .limits import time_left, wall_reached
 from .loss import Arithmetic
 from .machine import describe, now, remembered
 from .memory import forget_peak, peak_memory
@@ -41,6 +42,10 @@ GAIN = 1.05
 """How much faster a micro-batch must be than those chosen by length."""
 
 
+class OutOfTime(Exception):
+    """`limits.wall` was reached while alternatives were measured: none of them is taken, and none remembered."""
+
+
 @frozen
 class Choice:
     """What was measured.
@@ -59,14 +64,19 @@ def tuned(job: TrainJob, model: TransformerModel) -> int:
     """Return the examples per forward pass of a training that starts here; 0: chosen by length.
 
     Gradients are computed and dropped: the model is as before. Nothing is measured where the spec says it, or the
-    run is short.
+    run is short. Raises Interrupted as all that measures does, but for a limit of time, which is told.
     """
     if job.spec.micro_batch is not None:
         return int(job.spec.micro_batch)
     if job.spec.num_steps() < FEWEST_STEPS:
         return 0
     by_length = step_batches(job.dataset, job.spec, 0, None)
-    found = Choice(**remembered(_key(job, by_length, "micro-batch"), lambda: _measure(job, model, by_length)))
+    try:
+        key = _key(job, by_length, "micro-batch")
+        found = remembered(key, lambda: _measure(job, model, by_length), lambda value: Choice(**value))
+    except OutOfTime as limit:
+        job.warn(f"{limit} is reached before micro-batches are measured; they are chosen by length")
+        return 0
     if found.micro_batch == 0 or found.seconds * job.spec.num_steps() < WORTH:
         return 0
     percent = 100 * (found.gain - 1)
@@ -84,15 +94,23 @@ def tuned_stages(job: TrainJob, model: TransformerModel, here: Execution) -> Exe
 
 
 def is_long(job: TrainJob, model: TransformerModel, micro_batch: int) -> bool:
-    """Return whether a training that starts here takes so long that compiling may pay."""
+    """Return whether a training that starts here takes so long that compiling may pay, and has the time to try it.
+
+    Raises OutOfTime, or Interrupted where the training is asked to stop.
+    """
     steps = job.spec.num_steps()
-    return steps >= FEWEST_STEPS and _seconds(job, model, micro_batch) * steps >= WORTH_COMPILING
+    if steps < FEWEST_STEPS or _seconds(job, model, micro_batch) * steps < WORTH_COMPILING:
+        return False
+    if (left := time_left(job.spec.limits, job.began)) < COMPILING:
+        job.warn(f"limits.wall leaves {left:.0f} s, too few to try compiling; the run is not compiled")
+        return False
+    return True
 
 
 def compiling_pays(job: TrainJob, model: TransformerModel, micro_batch: int, by: Callable[[], Arithmetic]) -> bool:
     """Return whether a training that starts here saves more than it spends if its arithmetic is compiled.
 
-    `by` compiles it, where that was not measured before, and may raise what a compiler raises.
+    `by` compiles it, where that was not measured before, and may raise what a compiler raises. Raises as `is_long`.
     """
     batches = step_batches(job.dataset, job.spec, 0, micro_batch or None)
 
@@ -100,7 +118,7 @@ def compiling_pays(job: TrainJob, model: TransformerModel, micro_batch: int, by:
         compiled = by()
         return _rate(job, model, batches, SECONDS / 4, compiled) / _rate(job, model, batches, SECONDS / 4)
 
-    found = float(remembered(_key(job, batches, f"gain of compiling {micro_batch}"), gain))
+    found = remembered(_key(job, batches, f"gain of compiling {micro_batch}"), gain, float)
     saved = _seconds(job, model, micro_batch) * job.spec.num_steps() * (1 - 1 / found)
     if saved > COMPILING:
         job.warn(f"compiled: {100 * (found - 1):.0f} % faster on this machine than not compiled")
@@ -115,7 +133,7 @@ def _seconds(job: TrainJob, model: TransformerModel, micro_batch: int) -> float:
         _rate(job, model, batches[-1:], 0.0)
         return sum(int(batch.layout.lengths.sum()) for batch in batches) / _rate(job, model, batches, SECONDS / 8)
 
-    return float(remembered(_key(job, batches, f"step of {micro_batch}"), seconds))
+    return remembered(_key(job, batches, f"step of {micro_batch}"), seconds, float)
 
 
 def _key(job: TrainJob, batches: Sequence[Batch], what: str) -> str:
@@ -154,7 +172,14 @@ def _measure(job: TrainJob, model: TransformerModel, by_length: list[Batch]) -> 
 def _rate(
     job: TrainJob, model: TransformerModel, batches: Sequence[Batch], seconds: float, by: Arithmetic | None = None
 ) -> float:
-    """Return tokens per second of forward and backward passes, those of middle length first."""
+    """Return tokens per second of forward and backward passes, those of middle length first.
+
+    Raises OutOfTime, or Interrupted where the training is asked to stop.
+    """
+    if job.stop():
+        raise Interrupted(0)
+    if limit := wall_reached(job.spec.limits, job.began):
+        raise OutOfTime(limit)
     device, tokens = job.placement.device, 0
     middle = len(batches) / 2
     began = now(device)

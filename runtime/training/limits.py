@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -16,9 +17,14 @@ INTERVAL = 10
 GIB = 2**30
 
 
+def time_left(limits: Limits, began: float) -> float:
+    """Return the seconds until `limits.wall` for work that began at `began` of time.monotonic; infinity without it."""
+    return math.inf if limits.wall is None else limits.wall - (time.monotonic() - began)
+
+
 def wall_reached(limits: Limits, began: float) -> str:
     """Return which limit of time is reached by work that began at `began` of time.monotonic, or ""."""
-    if limits.wall is None or time.monotonic() - began < limits.wall:
+    if limits.wall is None or time_left(limits, began) > 0:
         return ""
     return f"limits.wall = {written(limits.wall, DURATION_SUFFIXES)}"
 

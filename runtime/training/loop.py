@@ -44,7 +44,7 @@ def train(job: TrainJob) -> Progress:
 
     Raises LmcError: LM0901 at a loss or gradient that is not finite, with step and examples; LM0805 if no checkpoint is
     whole; LM0903 where a checkpoint cannot be written, or too much memory was held. Raises Interrupted after a
-    checkpoint when `job.stop()` turns true, or a limit of time is reached.
+    checkpoint when `job.stop()` turns true, or a limit of time is reached; without one if that is before step 1.
     """
     here = resolve(job.spec, job.model, job.placement)
     apply(here if job.execution is None else honour(job.execution, here, job.spec))

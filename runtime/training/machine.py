@@ -6,36 +6,67 @@ to measure again.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from ...spec.cache import cache_folder
 from ..store.files import write_whole
 
+T = TypeVar("T")
+
+FILE = "machine.json"
 SECONDS = 0.6
 """Time that a measurement takes."""
 SHAPES = ((2048, 2048, 2048), (4096, 384, 1536))
 """Rows, inner and outer size of the products that are timed: a square one, and a linear layer of a small model."""
 
 
-def remembered(key: str, measure: Callable[[], Any]) -> Any:
-    """Return what was measured on this machine under `key`, measured now if it was not."""
-    path = cache_folder() / "machine.json"
-    known: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        known = dict(json.loads(path.read_text(encoding="utf-8")))
-    if key not in known:
-        known[key] = measure()
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(known, indent=1) + "\n")
-    return known[key]
+def remembered(key: str, measure: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    """Return what was measured on this machine under `key`, measured now if it was not.
+
+    Processes may do so at the same time: all go by what is written first, and none takes another's away. Raises what
+    `measure` does, and then nothing is kept.
+
+    Args:
+        key: what is measured, and on what.
+        measure: returns a value that JSON can hold.
+        read: makes the result of one. What it raises ValueError or TypeError at is measured again.
+    """
+    path = cache_folder() / FILE
+    with suppress(KeyError, TypeError, ValueError):
+        return read(_known(path)[key])
+    value = measure()
+    with suppress(OSError), _locked(path.with_suffix(".lock")):
+        known = _known(path)
+        with suppress(KeyError, TypeError, ValueError):
+            return read(known[key])
+        write_whole(path, json.dumps({**known, key: value}, indent=1) + "\n")
+    return read(value)
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """Return what a file holds; a missing, torn or strange one holds nothing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def describe(device: torch.device) -> str:
@@ -47,8 +78,7 @@ def describe(device: torch.device) -> str:
 
 def matmul_limit(device: torch.device, dtype: torch.dtype) -> float:
     """Return the best rate of a matrix product in FLOP/s, for the threads that torch has now."""
-    measured = remembered(f"matmul {dtype}; {describe(device)}", lambda: _measure(device, dtype))
-    return float(measured)
+    return remembered(f"matmul {dtype}; {describe(device)}", lambda: _measure(device, dtype), float)
 
 
 def _measure(device: torch.device, dtype: torch.dtype) -> float:

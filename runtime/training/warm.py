@@ -16,9 +16,9 @@ from ...spec.compile_rules import compile_violations
 from ...spec.identity import canonical_json
 from ...spec.records import Execution
 from ..models.transformer import TransformerModel
-from .autotune import compiling_pays, is_long
+from .autotune import OutOfTime, compiling_pays, is_long
 from .compiled import arithmetic, compiled_loss, compiler_version
-from .job import TrainJob
+from .job import Interrupted, TrainJob
 from .loss import Arithmetic
 from .precision import computing, dtypes
 from .step import step_batches
@@ -28,17 +28,31 @@ def prepare(job: TrainJob, model: TransformerModel, execution: Execution) -> tup
     """Compile a training if its execution record says so, or if it begins here, is long, and it is measured to pay.
 
     Returns the record with whether it is compiled, and by which compiler, and what was compiled. Where there is no
-    compiler, or it fails, the run goes on without, with a warning.
+    compiler, it fails, or `limits.wall` is reached before it is measured, the run goes on without, with a warning.
+    Raises Interrupted where the training is asked to stop before that.
     """
-    is_open = _is_open(job) and is_long(job, model, execution.micro_batch)
-    if not execution.compile and not is_open:
+    try:
+        is_open = _is_open(job) and is_long(job, model, execution.micro_batch)
+        if not execution.compile and not is_open:
+            return execution, None
+        return _prepared(job, model, execution, is_open)
+    except OutOfTime as limit:
+        job.warn(f"{limit} is reached before it is measured whether compiling pays; the run is not compiled")
         return execution, None
+
+
+def _prepared(
+    job: TrainJob, model: TransformerModel, execution: Execution, is_open: bool
+) -> tuple[Execution, Arithmetic | None]:
+    """Compile a training, if that pays where `is_open`."""
     try:
         compiler = compiler_version(job.placement.device)
         if is_open and not compiling_pays(job, model, execution.micro_batch, lambda: _compiled(job, model, execution)):
             return execution, None
         began = time.monotonic()
         by = _compiled(job, model, execution)
+    except (OutOfTime, Interrupted):
+        raise
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         job.warn(f"the step cannot be compiled here ({first}); it runs as it is")
