@@ -46,23 +46,32 @@ class Compiled:
 
 
 def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:
-    """Compile a file, with overlays and settings of the command line, weakest first."""
-    diagnostics = Diagnostics(most=MOST_MISTAKES)
+    """Compile a file, with overlays and settings of the command line, weakest first.
+
+    Diagnostics come in the order of the files, as they are imported, and of the places in them.
+    """
+    loader = Loader(Diagnostics(most=MOST_MISTAKES))
+    compiled = _attempted(loader, path, overlays, settings)
+    compiled.diagnostics.sort([module.source.path for module in loader.modules.values()])
+    return compiled
+
+
+def _attempted(loader: Loader, path: Path, overlays: Sequence[str], settings: Sequence[str]) -> Compiled:
     try:
-        return _compiled(path, overlays, settings, diagnostics)
+        return _compiled(loader, path, overlays, settings)
     except Enough:
-        return Compiled(None, diagnostics)
+        pass
     except RecursionError:
         message = "values follow from each other through too many steps"
-        diagnostics.error("LM0105", Span(Source(str(path), ""), 0, 0), message, help="shorten a chain of references")
-        return Compiled(None, diagnostics)
+        span = Span(Source(str(path), ""), 0, 0)
+        loader.diagnostics.error("LM0105", span, message, help="shorten a chain of references")
+    return Compiled(None, loader.diagnostics)
 
 
-def _compiled(path: Path, overlays: Sequence[str], settings: Sequence[str], diagnostics: Diagnostics) -> Compiled:
-    loader = Loader(diagnostics)
+def _compiled(loader: Loader, path: Path, overlays: Sequence[str], settings: Sequence[str]) -> Compiled:
     program = load_program(loader, path, overlays, settings)
     if program is None:
-        return Compiled(None, diagnostics)
+        return Compiled(None, loader.diagnostics)
     builder = PlanBuilder(program)
     name = "-".join([path.stem, *overlays])
     plan = builder.build(_header(name, path, program.modules, overlays, settings))

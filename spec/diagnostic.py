@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import Factory, define, field, frozen
@@ -93,6 +94,21 @@ class Diagnostics:
     ) -> None:
         """Append an error."""
         self.add(Diagnostic(code, message, span, label, labels, help, edits))
+
+    def sort(self, files: Sequence[str]) -> None:
+        """Order by file, as in `files`, and place; at one place what was found first stays first.
+
+        What has no place comes first, other files come behind, and LM0109 stays the last.
+        """
+        ranks = {path: rank for rank, path in enumerate(files)}
+
+        def key(found: Diagnostic) -> tuple[bool, int, str, int]:
+            if found.span is None:
+                return found.code == "LM0109", -1, "", 0
+            path = found.span.source.path
+            return found.code == "LM0109", ranks.get(path, len(ranks)), path, found.span.start
+
+        self.items.sort(key=key)
 
     @property
     def failed(self) -> bool:

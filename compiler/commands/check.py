@@ -19,9 +19,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`lmc check`."""
+    """`lmc check`. A mistake in what several files import is told once."""
     from ..pipeline import compile_spec
 
     compiled = [compile_spec(path, options.overlays, options.settings) for path in options.file]
-    show([found for one in compiled for found in one.diagnostics.items], options.format)
+    show(list(dict.fromkeys(found for one in compiled for found in one.diagnostics.items)), options.format)
     return EXIT_DIAGNOSTICS if any(one.plan is None for one in compiled) else 0

@@ -180,7 +180,7 @@ class Writer:
             unknown_variant(self._slot_kind(cell, name), variant, value.inline.base.span, self.diagnostics)
             cell.poisoned = True
             return None
-        inner = Cell(cls, name, value.inline.span, cell.root, cell)
+        inner = Cell(cls, name, value.inline.base.span, cell.root, cell)
         self.apply(inner, value.inline.items, value.scope.inside(inner), origin)
         return inner
 
@@ -220,7 +220,7 @@ class Writer:
         cell.fields.setdefault(name, []).append(Setting(Constant(decl, block.span), scope, block.kind.span, origin))
 
     def _slot_block(self, cell: Cell, name: str, block: tree.Block, scope: Scope, origin: str) -> None:
-        before = cell.alternatives(name) if block.base is not None else self._opened(cell, name, block.span)
+        before = cell.alternatives(name) if block.base is not None else self._opened(cell, name, block.kind.span)
         if block.base is None:
             if not before:
                 variants = ", ".join(v for v in slot(cell.cls, name) if v)
@@ -236,7 +236,7 @@ class Writer:
                 unknown_variant(self._slot_kind(cell, name), variant, block.base.span, self.diagnostics)
                 cell.poisoned = True
                 return
-            inner = Cell(cls, name, block.span, cell.root, cell)
+            inner = Cell(cls, name, block.kind.span, cell.root, cell)
             if before:
                 self._keep_shared(before[0], inner, block.base.span)
             cell.slots[name] = inner
@@ -280,7 +280,7 @@ class Writer:
                 unknown_variant(block.kind.text, variant, (block.base or block.kind).span, self.diagnostics)
                 cell.poisoned = True
                 return
-            blocks[block.name.text] = Cell(cls, block.name.text, block.span, cell.root, cell)
+            blocks[block.name.text] = Cell(cls, block.name.text, block.name.span, cell.root, cell)
         inner = blocks[block.name.text]
         if inner.kind == "stage":
             inner.late.append(Late(block.items, scope, origin))

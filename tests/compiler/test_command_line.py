@@ -87,8 +87,8 @@ def test_json_of_several_files_is_one_list(folder: Path, capsys: pytest.CaptureF
     found = json.loads(capsys.readouterr().out)
     assert [(d["span"]["path"], d["code"]) for d in found] == [
         ("bad.lmspec", "LM0202"),
-        ("worse.lmspec", "LM0201"),
         ("worse.lmspec", "LM0202"),
+        ("worse.lmspec", "LM0201"),
     ]
     for told in found:
         text = Path(told["span"]["path"]).read_text("utf-8")

@@ -94,7 +94,7 @@ def test_floors_and_steps_are_computed_in_the_train(folder: Path) -> None:
             "[2]",
             "a multiplier of 2 is above 1, where the length is 16",
         ),
-        ("batch_schedule : product {}", "LM0209", "batch_schedule : product {}", "a product needs a `part`"),
+        ("batch_schedule : product {}", "LM0209", "batch_schedule", "a product needs a `part`"),
         ('batch_schedule : wsd { cooldown = 5, shape = "lingua" }', "LM0303", "batch_schedule", "divides by the floor"),
         (f"data = asked, length_schedule : {RISING}", "LM0303", "", "crops examples, and dialogues are never cut"),
         (f"length_schedule : {RISING}, assert tokens > 0", "LM0311", "tokens", "when the run counts what its steps"),

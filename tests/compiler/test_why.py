@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("tuned.init", ["tuned.init = checkpoint { }   s.lmspec:5:22", "  run = base   own field   s.lmspec:5:48"]),
         ("base.init", ["base.init = none", "  set by schema default: none"]),
         ("base.optim", ["base.optim = adamw { }   schema default", "  lr = 0.001   schema default"]),
-        ("tuned.optim", ["tuned.optim = adamw { }", "  norms = group { }   s.lmspec:5:75"]),
+        ("tuned.optim", ["tuned.optim = adamw { }", "  norms = group { }   s.lmspec:5:81"]),
         ("tuned.optim.norms", ["tuned.optim.norms = group { }", '  match = "*.norm.*"   own field']),
         ("tuned.optim.norms.lr_scale", ["tuned.optim.norms.lr_scale = 1"]),
         ("small.mixer", ["small.mixer = attention { }   s.lmspec:3:71", "  heads = 1   own field   s.lmspec:3:99"]),
