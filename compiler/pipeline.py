@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ..spec.canonical import canonical_json
 from ..spec.diagnostic import Diagnostics, Edit, Enough
-from ..spec.identity import canonical_json
 from ..spec.plan import Header, Plan, SourceFile
 from ..spec.span import Source, Span
 from .plan.build import PlanBuilder

@@ -8,49 +8,127 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import attrs
 
+from .canonical import Texts, canonical_json, object_text
 from .expr import Expr
-from .schema import fields
+from .schema import fields, slot
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+HEAD = ("kind", "revision", "variant")
+SIMPLE = frozenset({str, int, float, bool, type(None)})
+NEVER = object()
+"""Equal to no value."""
+_NOTHING: Mapping[str, Any] = {}
 
 
-def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys, no spaces and shortest round-trip floats; NaN and infinity are refused."""
-    return _ENCODE(value)
-
-
-def identity(spec: Any, neutral: Mapping[str, Any] | None = None) -> str:
+def identity(spec: Any, neutral: Mapping[str, Any] | None = None, texts: Texts | None = None) -> str:
     """Return the node id of a registered spec: 16 characters of lower-case base32.
 
     Args:
         spec: instance of a registered variant whose references are node ids.
         neutral: by dotted path, the value that a derived default has in this run.
+        texts: texts of nested blocks, for ids of many specs that share them.
     """
-    text = canonical_json(meaning(spec, neutral or {}))
+    text = meaning(spec, neutral or _NOTHING, texts or Texts())
     return base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
 
 
-def meaning(spec: Any, neutral: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the part of a spec that its identity covers, as plain JSON values."""
+def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "") -> str:
+    """Return the part of a spec that its identity covers, as canonical JSON."""
+    parts = []
     cls: Any = type(spec)
-    found: dict[str, Any] = {"kind": cls.lmc_kind, "variant": cls.lmc_variant, "revision": cls.lmc_revision}
-    for name, default, derived in _identity_fields(cls):
+    for name, default, derived, shared, head in _members(cls):
+        if head is not None:
+            parts.append((name, head))
+            continue
         value = getattr(spec, name)
         path = prefix + name
-        if (derived and path in neutral and value == neutral[path]) or (not derived and _same(value, default)):
-            continue
-        plain = _plain(value, neutral, path + ".")
-        if type(value) is type(default) and attrs.has(type(value)) and _untouched(plain):
-            continue
-        found[name] = plain
-    return found
+        if derived and path in neutral:
+            text = "" if value == neutral[path] else _text(value, neutral, texts, path + ".")
+        elif shared and type(value) not in SIMPLE:
+            text = texts.once(value, default, lambda value, default: _member_text(value, default, _NOTHING, texts, ""))
+        else:
+            text = _member_text(value, NEVER if derived else default, neutral, texts, path + ".")
+        if text:
+            parts.append((name, text))
+    return object_text(parts)
+
+
+def _member_text(value: Any, default: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str) -> str:
+    """Return the text of a field, "" where it says nothing."""
+    if value is default or (type(value) is type(default) and value == default):
+        return ""
+    text = _text(value, neutral, texts, prefix)
+    cls: Any = type(value)
+    return "" if type(value) is type(default) and text == _untouched(cls) else text
+
+
+@cache
+def _members(cls: Any) -> tuple[tuple[str, Any, bool, bool, str | None], ...]:
+    """Return what the text of a spec may have, sorted by name.
+
+    Of a field these are its neutral value, whether that is derived, and whether its text is the same in every run;
+    kind, revision and variant have a text.
+    """
+    found: list[tuple[str, Any, bool, bool, str | None]] = []
+    for name, field in fields(cls).items():
+        if field.metadata["identity"]:
+            derived = bool(field.metadata["derived"])
+            shared = not derived and not any(_derives(inner) for inner in slot(cls, name).values())
+            found.append((name, _neutral(field), derived, shared, None))
+    found += [(name, None, False, False, canonical_json(getattr(cls, f"lmc_{name}"))) for name in HEAD]
+    return tuple(sorted(found, key=lambda member: member[0]))
+
+
+@cache
+def _untouched(cls: Any) -> str:
+    """Return the text of a nested block that says nothing but which variant it is; "" for what is no block."""
+    return object_text((n, canonical_json(getattr(cls, f"lmc_{n}"))) for n in HEAD) if hasattr(cls, "lmc_kind") else ""
+
+
+def _neutral(field: attrs.Attribute[Any]) -> Any:
+    neutral = field.metadata["neutral"]
+    return neutral.factory() if isinstance(neutral, attrs.Factory) else neutral  # type: ignore[arg-type]
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(value == default)
+
+
+def _text(value: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str) -> str:
+    cls = type(value)
+    if cls is str or cls is int:
+        return canonical_json(value)
+    if hasattr(cls, "lmc_kind"):
+        return meaning(value, neutral, texts, prefix)
+    if isinstance(value, dict):
+        items = [
+            f"{canonical_json(key)}:{_text(value[key], neutral, texts, f'{prefix}{key}.')}" for key in sorted(value)
+        ]
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ",".join([_text(item, neutral, texts, prefix) for item in value]) + "]"
+    if isinstance(value, Expr):
+        return canonical_json(value.tree)
+    return canonical_json(attrs.asdict(value) if attrs.has(cls) else value)
+
+
+@cache
+def _derives(cls: Any) -> bool:
+    """Whether a block or one nested in it has derived defaults, so that its text depends on the run."""
+    seen, waiting = set(), [cls]
+    while waiting:
+        found = waiting.pop()
+        seen.add(found)
+        for name, field in fields(found).items():
+            if field.metadata["identity"] and field.metadata["derived"]:
+                return True
+            waiting += [inner for inner in slot(found, name).values() if inner not in seen]
+    return False
 
 
 def wording(value: Any) -> Any:
@@ -59,47 +137,16 @@ def wording(value: Any) -> Any:
     Of a spec these are the fields that differ from their neutral value.
     """
     cls: Any = type(value)
-    if not hasattr(cls, "lmc_kind"):
-        return _plain(value, {}, "")
-    found: dict[str, Any] = {"kind": cls.lmc_kind, "variant": cls.lmc_variant}
-    for name, field in fields(cls).items():
-        if not field.metadata["hidden"] and not _same(getattr(value, name), _neutral(field)):
-            found[name] = wording(getattr(value, name))
-    return found
-
-
-@cache
-def _identity_fields(cls: type) -> tuple[tuple[str, Any, bool], ...]:
-    return tuple(
-        (name, _neutral(field), bool(field.metadata["derived"]))
-        for name, field in fields(cls).items()
-        if field.metadata["identity"]
-    )
-
-
-def _neutral(field: attrs.Attribute[Any]) -> Any:
-    neutral = field.metadata["neutral"]
-    return neutral.factory() if isinstance(neutral, attrs.Factory) else neutral  # type: ignore[arg-type]
-
-
-def _untouched(plain: Any) -> bool:
-    """Whether a nested block says nothing but which variant it is."""
-    return isinstance(plain, dict) and plain.keys() == {"kind", "variant", "revision"}
-
-
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and bool(value == default)
-
-
-def _plain(value: Any, neutral: Mapping[str, Any], prefix: str) -> Any:
+    if hasattr(cls, "lmc_kind"):
+        found: dict[str, Any] = {"kind": cls.lmc_kind, "variant": cls.lmc_variant}
+        for name, field in fields(cls).items():
+            if not field.metadata["hidden"] and not _same(getattr(value, name), _neutral(field)):
+                found[name] = wording(getattr(value, name))
+        return found
+    if isinstance(value, dict):
+        return {key: wording(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [wording(item) for item in value]
     if isinstance(value, Expr):
         return value.tree
-    if attrs.has(type(value)):
-        if hasattr(type(value), "lmc_kind"):
-            return meaning(value, neutral, prefix)
-        return attrs.asdict(value)
-    if isinstance(value, dict):
-        return {key: _plain(item, neutral, f"{prefix}{key}.") for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item, neutral, prefix) for item in value]
-    return value
+    return attrs.asdict(value) if attrs.has(cls) else value

@@ -6,22 +6,27 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .canonical import Texts, canonical_json
 from .codec import CodecError, structure, structure_spec, unstructure
 from .diagnostic import Diagnostic, LmcError
-from .identity import canonical_json
 from .plan import FORMAT, Header, Lack, Node, Place, Plan, Point, Target
+from .schema import fields
+from .spec_text import spec_text
+
+POINT = tuple(fields(Point))
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the header, then nodes, points and targets, one JSON object a line."""
     yield canonical_json({"header": unstructure(plan.header)})
+    texts = Texts()
     for node in plan.nodes.values():
-        line = {"id": node.id, "name": node.name, "place": _place(node.place), "spec": unstructure(node.spec)}
+        line = {"id": node.id, "name": node.name, "place": _place(node.place)}
         if node.lacks:
             line["lacks"] = [[lack.what, _place(lack.place)] for lack in node.lacks]
-        yield canonical_json({"node": line})
+        yield f'{{"node":{canonical_json(line)[:-1]},"spec":{spec_text(node.spec, texts)}}}}}'
     for point in plan.points:
-        yield canonical_json({"point": unstructure(point)})
+        yield canonical_json({"point": {name: getattr(point, name) for name in POINT}})
     for target in plan.targets:
         yield canonical_json({"target": unstructure(target)})
     yield canonical_json({"end": {"nodes": len(plan.nodes), "points": len(plan.points)}})

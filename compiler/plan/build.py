@@ -13,7 +13,7 @@ from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
 from ...spec.rules import violations
-from ...spec.schema import fields
+from ...spec.schema import fields, slot
 from ...spec.span import Span
 from ...spec.violation import Violation
 from ..resolve.cells import Cell, Scope
@@ -21,7 +21,7 @@ from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
 from ..resolve.problems import Problem, Unknown, problem
 from ..resolve.values import DeclRef, PartRef, shown
-from ..resolve.world import Program, World
+from ..resolve.world import Program, World, slots_of
 from ..syntax import tree
 from .ahead import lacks
 from .failures import Failures
@@ -237,7 +237,7 @@ class PlanBuilder:
     def _register(self, world: World, cell: Cell) -> str:
         spec = world.spec(cell)
         named = (inner for blocks in cell.named.values() for inner in blocks.values())
-        for owner in (cell, *named, *cell.written_slots()):
+        for owner in (cell, *named, *_referring(cell)):
             self._register_read(world, owner)
         for fork in world.border(cell.root).stages.values() if cell.kind == "train" else ():
             self._register_read(fork, root_of(fork))
@@ -283,9 +283,9 @@ class PlanBuilder:
         if colon:
             value = world.evaluator.value(cell, reference)
             cell = world.instance(value.decl)
-        *slots, name = rest.split(".")
-        for slot in slots:
-            cell = (cell.slot(slot) if slot in cell.slots else None) or cell.block_named(slot) or cell
+        *blocks, name = rest.split(".")
+        for block in blocks:
+            cell = (cell.slot(block) if block in cell.slots else None) or cell.block_named(block) or cell
         settings = cell.fields.get(name)
         return settings[-1].expr.span if settings else cell.span
 
@@ -303,14 +303,14 @@ class PlanBuilder:
         spec = evolve(world.spec(cell), run=self.register(world, world.root))
         if getattr(spec, "data", None) is not None:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
-        for inner in cell.written_slots():
+        for inner in _referring(cell):
             self._register_read(world, inner)
         if getattr(spec, "protocols", ()):
             spec = evolve(spec, automaton=automaton_node(self, world, cell))
         check_marks(self, world, cell, spec)
         for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
             raise Problem(self._violation(world, cell, violation))
-        node_id = identity(spec, world.neutral(cell))
+        node_id = identity(spec, world.neutral(cell), self.program.texts)
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span), lacks(self, cell, spec))
         return node_id
@@ -356,6 +356,18 @@ def _named(value: AxisValue) -> str:
     """Return a value of an axis as the name of a run has it."""
     found = plain(value.value)
     return shown(found) if isinstance(found, bool) or found is None else str(found)
+
+
+def _referring(cell: Cell) -> list[Cell]:
+    """Return the nested blocks of a cell that refer to other blocks."""
+    written = (cell.slot(name) for name in _referring_slots(cell.cls) if name in cell.slots)
+    return [inner for inner in written if inner is not None]
+
+
+@cache
+def _referring_slots(cls: Any) -> tuple[str, ...]:
+    """Return the slots of a class whose blocks may refer to other blocks."""
+    return tuple(name for name in slots_of(cls) if any(map(_references, slot(cls, name).values())))
 
 
 @cache

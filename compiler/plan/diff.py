@@ -12,9 +12,10 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
+from ...spec.canonical import canonical_json
 from ...spec.difference import Change, FieldWalk
 from ...spec.expr import Expr
-from ...spec.identity import canonical_json, identity
+from ...spec.identity import identity
 from ...spec.plan import Node, Point
 from ...spec.schema import fields, kind_of
 from .sides import Side

@@ -29,6 +29,17 @@ class Memo:
             self.reading[-1].add(number)
         return self.point[number]
 
+    def noted(self, compute: Callable[[], Any]) -> tuple[Any, bool]:
+        """Return compute(), and whether it read an axis."""
+        self.reading.append(set())
+        try:
+            result = compute()
+        finally:
+            read = self.reading.pop()
+            if self.reading:
+                self.reading[-1] |= read
+        return result, bool(read)
+
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return compute(), or what it returned or raised before for the same values of the axes it reads."""
         kept = self.kept.get(key)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
+from ...spec.canonical import Texts, canonical_json
 from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.expr import Expr
-from ...spec.identity import canonical_json, identity, wording
+from ...spec.identity import identity, wording
 from ...spec.schema import fields, hints, members, slot
 from ..syntax import tree
 from .cells import AnyExpr, AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
@@ -54,6 +55,7 @@ class Program:
     amendments: tuple[Amendment, ...]
     diagnostics: Diagnostics
     root: Path
+    texts: Texts = Factory(Texts)
 
 
 @define(eq=False)
@@ -61,8 +63,8 @@ class World:
     """Blocks as they are for one train; `train` None is the world of what no train reaches.
 
     `trail` are the trains that start from this one, one from another. `identified` are fields of the train that its
-    identity covers here and not elsewhere. `stages` are the worlds of the train's stages by
-    name; each of them is the train again, with `stage` on top.
+    identity covers here and not elsewhere. `settled` holds the fields of blocks that no axis changes. `stages` are
+    the worlds of the train's stages by name; each of them is the train again, with `stage` on top.
     """
 
     program: Program
@@ -75,6 +77,7 @@ class World:
     memo: Memo = field(factory=Memo)
     others: dict[Decl, World] = field(factory=dict)
     naming: list[Cell] = field(factory=list)
+    settled: dict[Cell, dict[str, Any]] = field(factory=dict)
     stage: Cell | None = None
     stages: dict[str, World] = field(factory=dict)
     evaluator: Evaluator = field(init=False)
@@ -207,13 +210,19 @@ class World:
     def _spec(self, cell: Cell) -> Any:
         if cell.kind == "train" and not cell.poisoned:
             check_length(cell)
-        values = {}
+        settled = self.settled.setdefault(cell, {})
+        values = dict(settled)
         failed: list[Problem] = []
         for name, read in readers(cell.cls):
+            if name in settled:
+                continue
             try:
-                values[name] = read(self, cell, name)
+                values[name], varies = self.memo.noted(partial(read, self, cell, name))
             except Problem as error:
                 failed.append(error)
+                continue
+            if not varies:
+                settled[name] = values[name]
         if failed:
             raise _together(failed)
         if cell.poisoned:
@@ -301,11 +310,16 @@ class World:
             raise problem("LM0206", cell.span, f"{cell.kind} `{cell.name}` is made of itself")
         self.naming.append(cell)
         try:
-            return identity(self.spec(cell), self.neutral(cell))
+            return identity(self.spec(cell), self.neutral(cell), self.program.texts)
         finally:
             self.naming.pop()
 
-    def neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
+    def neutral(self, cell: Cell) -> dict[str, Any]:
+        """Return, by path, what the derived defaults of a block are here."""
+        found: dict[str, Any] = self.memo.once(("neutral", cell), lambda: self._neutral(cell))
+        return found
+
+    def _neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
         """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
         found: dict[str, Any] = {}
         for name in derived_fields(cell.cls):
@@ -317,7 +331,7 @@ class World:
             settled = name not in cell.slots and has_settled_default(cell.cls, name)
             inner = None if settled else cell.slot(name)
             if inner is not None:
-                found |= self.neutral(inner, f"{prefix}{name}.")
+                found |= self._neutral(inner, f"{prefix}{name}.")
         return found
 
     def _hidden(self, cell: Cell, values: dict[str, Any]) -> dict[str, Any]:

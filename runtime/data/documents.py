@@ -13,8 +13,8 @@ from typing import Any
 
 from attrs import frozen
 
+from ...spec.canonical import canonical_json
 from ...spec.diagnostic import Diagnostic, LmcError
-from ...spec.identity import canonical_json
 from ...spec.sources import HfDataset, Jsonl, Parquet, Source, Url
 from ...spec.units import FilePath, Glob
 from ..extras import library

@@ -21,7 +21,7 @@ from typing import Protocol
 from attrs import Factory, define, frozen
 
 from ...spec.cache import cache_folder
-from ...spec.identity import canonical_json
+from ...spec.canonical import canonical_json
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.byte import Bytes
 from ..tokenizers.hf import HfLibrary

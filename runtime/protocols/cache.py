@@ -12,8 +12,8 @@ import numpy as np
 
 from ...spec.automaton import ByteAutomaton
 from ...spec.cache import cache_folder
+from ...spec.canonical import canonical_json
 from ...spec.codec import structure, unstructure
-from ...spec.identity import canonical_json
 from .lift import FiredEvent, TokenAutomaton, lift
 from .vocabulary import Vocabulary
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from attrs import evolve, frozen
 
+from ...spec.canonical import canonical_json
 from ...spec.codec import unstructure
-from ...spec.identity import canonical_json
 from ...spec.records import Execution
 from ..data.batch import Batch
 from ..models.build import replace_positions

@@ -11,9 +11,9 @@ import time
 
 from attrs import evolve
 
+from ...spec.canonical import canonical_json
 from ...spec.codec import unstructure
 from ...spec.compile_rules import compile_violations
-from ...spec.identity import canonical_json
 from ...spec.records import Execution
 from ..models.transformer import TransformerModel
 from .autotune import OutOfTime, compiling_pays, is_long

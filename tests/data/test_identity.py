@@ -1,5 +1,6 @@
 """What the identity of dialogues covers: protocols change it where tools write the data, and only there."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lmc.compiler.pipeline import compile_spec
 from lmc.runtime.graph import wire
 from lmc.runtime.inputs import InputDigests
+from lmc.spec.canonical import Texts
 from lmc.spec.data import Dialogues
 from lmc.spec.identity import meaning
 from lmc.spec.plan import Plan, references
@@ -67,7 +69,7 @@ def node_of(plan: Plan, cls: type) -> str:
 def test_data_whose_replies_are_written_are_what_they_were_before_tools_could_write_them() -> None:
     spec = Dialogues(tokenizer="t", rows="s/people", count=4, templates=Glob("*.txt"), protocols=("p",), seq_len=64)
     known = {"kind", "variant", "revision", "tokenizer", "rows", "count", "templates", "seq_len"}
-    assert set(meaning(spec, {})) == known
+    assert set(json.loads(meaning(spec, {}, Texts()))) == known
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import json
 import pytest
 from attrs import evolve
 
-from lmc.spec.identity import canonical_json, identity
+from lmc.spec.canonical import canonical_json
+from lmc.spec.identity import identity
 from lmc.spec.mesh import Mesh
 from lmc.spec.model import Attention, GatedRecurrence, Rope, SwiGLU, Transformer
 from lmc.spec.schedule import Cosine

@@ -16,9 +16,10 @@ from lmc.runtime.placement import Placement
 from lmc.runtime.registry import BUILDERS
 from lmc.runtime.training import checkpoint
 from lmc.runtime.training.optimizer import gradient_norm, set_learning_rate, update
+from lmc.spec.canonical import canonical_json
 from lmc.spec.codec import structure_spec, unstructure
 from lmc.spec.diagnostic import LmcError
-from lmc.spec.identity import canonical_json, identity
+from lmc.spec.identity import identity
 from lmc.spec.init import InitMuP
 from lmc.spec.model import Attention, SwiGLU, Transformer
 from lmc.spec.optim import SGD, AdamW, Group, Muon, MuonAdamW
