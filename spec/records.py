@@ -13,7 +13,8 @@ class TrainRecord:
         step: optimiser steps done.
         loss: mean cross entropy of the step's trained positions, nats.
         lr: learning rate of the step. grad_norm: norm of the gradient before clipping.
-        tokens: tokens seen since step 0, padding excluded. loss_tokens: trained positions since step 0.
+        tokens: those that predicted the next one, since step 0; of a text `seq_len` an example.
+        loss_tokens: trained positions since step 0.
         seconds: wall time since this process began the training. tokens_per_second: since the last record.
         mfu: share of the machine's measured matmul rate since the last record, from 0 to 1; None where unknown.
         memory: most bytes that the process has held, on the device if that is a GPU.

@@ -101,7 +101,7 @@ class Progress:
     """What accumulates over steps and goes into checkpoints.
 
     Attributes:
-        step: optimiser steps done. tokens, loss_tokens: seen and trained since step 0.
+        step: optimiser steps done. tokens, loss_tokens: those that predicted the next one, and trained, since step 0.
         loss: of the last step whose loss was finite, nats; NaN before the first.
         norm: gradient norm of the last finite step; NaN before the first.
         skipped: steps whose update was left out because loss or gradient was not finite. in_a_row: of them, the last

@@ -20,7 +20,7 @@ from .memory import peak_memory
 
 @frozen
 class Work:
-    """What a step computes: tokens without padding, trained positions, and the operations that the model needs."""
+    """What a step computes: tokens that predict the next one, trained positions, and the operations that needs."""
 
     tokens: int
     loss_tokens: int
@@ -30,11 +30,12 @@ class Work:
 def work_of(model: Transformer, batches: Sequence[Batch]) -> Work:
     """Return the work of the micro-batches of a step, which are still on the processor.
 
-    Operations are 6 per matmul weight and token, the head's at trained positions only, and 6 L S D per token for
-    causal attention of S positions, of which a window of W with M sinks leaves r (2 S - r) / S^2, r = min(W + M, S):
-    forward and backward pass, nothing that is computed again, no padding.
+    The last token of an example predicts none and does not count: an example of a text has `seq_len`, as where a spec
+    or `estimate` counts tokens. Operations are 6 per matmul weight and token, the head's at trained positions only, and
+    6 L S D per token for causal attention of S positions, of which a window of W with M sinks leaves r (2 S - r) / S^2,
+    r = min(W + M, S): forward and backward pass, nothing that is computed again, no padding.
     """
-    lengths = np.concatenate([batch.layout.lengths.numpy() for batch in batches])
+    lengths = np.concatenate([batch.layout.lengths.numpy() for batch in batches]) - 1
     tokens, loss_tokens = int(lengths.sum()), int(batches[0].n_loss)
     width, mixer = model.width, model.mixer
     block = mixer.num_params(width) + model.mlp.num_params(width)

@@ -4,22 +4,29 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from attrs import evolve
 from support.training import MODEL, TRAIN, Sentences, job_in, losses, same, weights
 
 from lmc.compiler.cli import main
+from lmc.runtime.data.text import TextDataset
 from lmc.runtime.events import Event
 from lmc.runtime.progress import describe
 from lmc.runtime.training import clock, machine
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.meter import work_of
 from lmc.runtime.training.profile_report import report
+from lmc.runtime.training.stages import slots_seen
 from lmc.runtime.training.step import step_batches
+from lmc.spec.data import Text
 from lmc.spec.diagnostic import LmcError
+from lmc.spec.estimate import estimate
 from lmc.spec.records import TrainRecord
+from lmc.spec.schedule import Constant
 from lmc.spec.train import Every, Profile
+from lmc.spec.units import FilePath, Steps
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +82,7 @@ def test_a_run_that_is_too_short_has_no_profile(tmp_path: Path) -> None:
 
 def test_the_work_of_a_step_is_counted_by_hand() -> None:
     batches = step_batches(Sentences(), TRAIN, 0, 2)
-    lengths = [int(n) for batch in batches for n in batch.layout.lengths]
+    lengths = [int(n) - 1 for batch in batches for n in batch.layout.lengths]
     trained = sum(len(batch.targets) for batch in batches)
     matmul = 3 * (4 * 16 * 16 + 3 * 16 * 48)
     work = work_of(MODEL, batches)
@@ -90,6 +97,27 @@ def test_the_work_of_a_step_is_counted_by_hand() -> None:
         near = [min(n, window + sinks) for n in lengths]
         assert found == sum(6 * 3 * 16 * (2 * n * r - r * r) for n, r in zip(lengths, near, strict=True))
         assert found <= attention
+
+
+@pytest.mark.parametrize("window", [None, 5])
+def test_a_text_counts_the_tokens_and_operations_that_were_planned(tmp_path: Path, window: int | None) -> None:
+    model = evolve(MODEL, mixer=evolve(MODEL.mixer, window=window))
+    ids = (np.arange(500) % 31).astype(np.uint16)
+    data = Text(source=FilePath("book.txt"), tokenizer="t", seq_len=16)
+    text = TextDataset(data, {"train": ids, "valid": ids}, np.ones(31, dtype=np.int32))
+    job = job_in(tmp_path / "run", tokens=12 * 6 * 16)
+    seen: list[TrainRecord] = []
+    done = train(evolve(job, model=model, dataset=text, report=seen.append))
+    planned = estimate(job.spec, lambda node_id: {"m": model, "d": data}[node_id])
+    assert done.tokens == done.loss_tokens == planned.tokens == job.spec.tokens == slots_seen(job.spec, [16])[-1]
+    assert [record.tokens for record in seen] == [6 * 16 * step for step in range(1, 13)]
+    assert seen[-1].tokens_per_second == pytest.approx(6 * 16 / (seen[-1].seconds - seen[-2].seconds), rel=1e-3)
+    steps = [work_of(model, step_batches(text, job.spec, done, None)) for done in range(12)]
+    assert sum(step.flops for step in steps) == planned.flops
+
+    half = evolve(job.spec, length_schedule=Constant(), batch_schedule=Constant(warmup=Steps(6)))
+    job = evolve(job_in(tmp_path / "half"), spec=half, model=model, dataset=text, seq_lens=(16,))
+    assert train(job).tokens == slots_seen(half, [16])[-1] == (1 + 2 + 3 + 4 + 5 + 6 * 7) * 16
 
 
 def test_records_tell_rate_utilisation_and_memory(tmp_path: Path) -> None:
