@@ -18,6 +18,7 @@ from ..spec.schema import fields, hints, members
 from ..spec.sources import HfDataset, Jsonl, Parquet, Url
 from ..spec.store import Duckdb, People, Sqlite
 from ..spec.units import FilePath, Glob
+from .repositories import commits
 from .store.digest import file_sha256, inputs_digest
 from .weights.files import weight_files
 
@@ -109,7 +110,7 @@ def read_text(path: Path) -> str:
 
 @define
 class InputDigests:
-    """By node, the digest of the bytes of every file that it, or what its identity covers, reads."""
+    """By node, the digest of all that it, or what its identity covers, reads: bytes of files, commits of a lock."""
 
     plan: Plan
     known: dict[str, str] = Factory(dict)
@@ -120,19 +121,27 @@ class InputDigests:
         """Return the digest of a node's inputs. Raises LmcError (LM0701) for a missing file."""
         if node_id not in self.known:
             spec = self.plan.nodes[node_id].spec
-            own = files_of(spec, self.root)
-            self.known[node_id] = inputs_digest(own, [self.of(i) for i in references(spec, meant=True)])
+            upstream = [self.of(i) for i in references(spec, meant=True)]
+            self.known[node_id] = inputs_digest(files_of(spec, self.root), [*commits(spec).values(), *upstream])
         return self.known[node_id]
 
     def files(self, node_id: str) -> dict[str, str]:
-        """Return the SHA-256 of the files that a node's digest covers, by path, relative to the spec's where below."""
+        """Return what a node's digest covers, by path or repository: SHA-256 of files, and commits that a lock says.
+
+        Paths are relative to the spec's folder where below.
+        """
         if node_id not in self.read:
             spec = self.plan.nodes[node_id].spec
-            found = {shown_path(path, self.root): file_sha256(path) for path in files_of(spec, self.root)}
+            found = {**self.own_files(node_id), **commits(spec)}
             for other in references(spec, meant=True):
                 found |= self.files(other)
             self.read[node_id] = dict(sorted(found.items()))
         return self.read[node_id]
+
+    def own_files(self, node_id: str) -> dict[str, str]:
+        """Return the SHA-256 of the files that a node itself reads, by path. Raises LmcError (LM0701)."""
+        paths = files_of(self.plan.nodes[node_id].spec, self.root)
+        return {shown_path(path, self.root): file_sha256(path) for path in paths}
 
 
 def shown_path(path: Path, root: Path) -> str:

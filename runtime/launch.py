@@ -27,6 +27,7 @@ from .ahead import check_runnable
 from .events import Event, parse_event
 from .extras import check_trackers
 from .inputs import InputDigests
+from .lock.hold import held, relocked
 from .progress import Render, Reporter, reporter
 from .secrets import secret_variables
 from .store.plan_files import read_plan
@@ -47,13 +48,15 @@ class RunOptions:
     Attributes:
         store: folder of the run store. blocks: names of blocks; the plan's defaults if empty.
         device: passed to the workers. jobs: workers at a time; none: one per core, one on a GPU.
-        replay: repeat finished trainings for new probes. execution: execution record to pin.
+        relock: accept inputs that differ from the lock. replay: repeat finished trainings for new probes.
+        execution: execution record to pin.
     """
 
     store: Path = Path("runs")
     blocks: Sequence[str] = ()
     device: str | None = None
     jobs: int | None = None
+    relock: bool = False
     replay: bool = False
     execution: Path | None = None
 
@@ -62,11 +65,16 @@ def run_plan(folder: Path, options: RunOptions, render: Render) -> int:
     """Run a compiled plan and return the exit code: 0 done, 3 a node failed, 75 stopped with a checkpoint.
 
     `render` makes text of a failure event's data. Raises LmcError for what stops the command before any work:
-    a damaged plan, what no component can do, an unknown block, a missing file, a store that cannot be written.
+    a damaged plan, what no component can do, an unknown block, a missing file, inputs that differ from the lock, a
+    store that cannot be written.
     """
     plan = read_plan(folder)
     nodes = closure(plan.nodes, select(plan, options.blocks))
     check_runnable(plan, nodes)
+    if options.relock:
+        for line in relocked(plan, nodes).lines():
+            print(line)
+    plan = held(plan, nodes)
     missing = todo(plan, nodes, RunStore(options.store), replay=options.replay)
     runs = {point.run for point in plan.points} & set(nodes)
     stored = [node_id for node_id in nodes if is_stored(plan.nodes[node_id].spec)]

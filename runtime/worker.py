@@ -52,6 +52,7 @@ def work(options: argparse.Namespace) -> int:
     from . import graph
     from .extras import check_trackers
     from .inputs import InputDigests
+    from .lock.hold import held
     from .placement import default_placement
     from .session import Session
     from .store.plan_files import read_plan
@@ -60,6 +61,7 @@ def work(options: argparse.Namespace) -> int:
 
     plan = read_plan(options.plan)
     nodes = closure(plan.nodes, select(plan, options.blocks))
+    plan = held(plan, nodes)
     if not options.started:
         check_trackers(plan.nodes[node_id] for node_id in nodes)
     RunStore(options.store).create()

@@ -229,6 +229,7 @@ class HfWeights:
 
     repo: str | None = option("Repository on the Hugging Face hub.", default=None)
     revision: str | None = option("Commit, tag or branch of `repo`; none: the newest.", default=None)
+    commit: str | None = option("Commit that a lock says.", hidden=True, identity=False, default=None)
     folder: FilePath | None = option("A folder on disk.", default=None)
     dtype: Literal["fp32", "bf16", "fp16"] | None = option(
         "What values are rounded to as they are read, whatever the model computes in; none: not at all.", default=None

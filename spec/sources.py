@@ -54,6 +54,7 @@ class HfDataset:
     split: str = option("Split, with the slices of the library (`train[:1%]`).", default="train")
     field: str = option("The column that holds the text.", default="text")
     revision: str | None = option("Commit, tag or branch of `repo`; none: the newest.", default=None)
+    commit: str | None = option("Commit that a lock says.", hidden=True, identity=False, default=None)
 
 
 Source = FilePath | Glob | tuple[FilePath, ...] | Jsonl | Parquet | Url | HfDataset

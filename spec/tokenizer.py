@@ -107,6 +107,7 @@ class HfTokenizer:
 
     repo: str | None = option("Repository on the Hugging Face hub.", default=None)
     revision: str | None = option("Commit, tag or branch of `repo`; none: the newest.", default=None)
+    commit: str | None = option("Commit that a lock says.", hidden=True, identity=False, default=None)
     file: FilePath | None = option("A `tokenizer.json` on disk.", default=None)
     specials: tuple[str, ...] = option(
         "Special tokens; those that the file lacks are numbered after its vocabulary in this order.", default=()

@@ -29,18 +29,24 @@ def run(options: argparse.Namespace) -> int:
     plan = _plan(options)
     if plan is None:
         return EXIT_DIAGNOSTICS
+    from ...runtime.lock.hold import drift, read_lock
     from ...runtime.overview.report import plan_json, plan_text
     from ...runtime.overview.states import StateReader
+    from ...runtime.repositories import pinned
     from ...runtime.store.run_store import RunStore
     from ...runtime.targets import select
+    from ...spec.lock import Lock
+    from ...spec.plan import closure
 
-    select(plan, options.blocks)
+    nodes, lock = closure(plan.nodes, select(plan, options.blocks)), read_lock(plan.header)
+    changed = [] if lock is None else drift(plan, nodes, lock)
+    plan = pinned(plan, lock or Lock())
     reader = StateReader(plan, RunStore(options.store))
     blocks, others = reader.blocks(options.blocks), reader.others()
     if options.format == "json":
-        print(json.dumps(plan_json(plan, blocks, others), ensure_ascii=False))
+        print(json.dumps(plan_json(plan, blocks, others, changed), ensure_ascii=False))
         return 0
-    for line in plan_text(plan, blocks, others, options.all):
+    for line in plan_text(plan, blocks, others, changed, options.all):
         print(line)
     return 0
 

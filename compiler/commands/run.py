@@ -33,6 +33,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_store(command)
     add_device(command)
     command.add_argument("--jobs", type=int, help="workers at a time (default: one per core, one on a GPU)")
+    command.add_argument("--relock", action="store_true", help="accept inputs that differ from the lock, and write it")
     command.add_argument("--replay", action="store_true", help="repeat finished trainings to record new probes")
     command.add_argument("--execution", type=Path, help="pin trainings to an execution record (a node.json)")
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
             blocks=options.blocks,
             device=options.device,
             jobs=options.jobs,
+            relock=options.relock,
             replay=options.replay,
             execution=options.execution,
         ),

@@ -191,6 +191,12 @@ _RUN_TIME = (
         "`lmc export --format hf` of a gated recurrence",
     ),
     ("LM0717", "data cannot be loaded", "They are neither cached nor to be had from where they are.", "no connection"),
+    (
+        "LM0718",
+        "an input is not what the lock says",
+        "A run reads what `NAME.lock` beside `NAME.lmspec` says, or nothing.",
+        "a data file was edited after `lmc lock`",
+    ),
     ("LM0801", "a plan is damaged", "Compile it again.", "plan.jsonl was cut"),
     ("LM0802", "a plan of another version", "Compile it again.", "the plan was made by another version of lmc"),
     ("LM0803", "no plan, or several", "Name the plan or spec to run.", "`lmc run` without a plan under build/"),

@@ -89,7 +89,8 @@ def hf(source: HfDataset, root: Path) -> Documents:
     name = str(source.repo or source.folder)
     place = source.repo if source.folder is None else str(root / source.folder)
     try:
-        rows = datasets.load_dataset(place, source.name, split=source.split, revision=source.revision)
+        revision = source.commit or source.revision
+        rows = datasets.load_dataset(place, source.name, split=source.split, revision=revision)
     except Exception as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         help = "check its name, configuration and split, and the connection"

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import asdict
 
 from ...spec.estimate import Estimate, estimate
+from ...spec.lock import Drift, change_line, lock_path
 from ...spec.plan import Plan
 from ...spec.train import Train
 from .amounts import about, in_bytes, span
@@ -16,13 +17,19 @@ from .states import BlockState, RunState, Sign
 
 SHOWN = 3
 """Most names of runs, and most values of an axis at either end, in folded lines."""
+LISTED = 10
+"""Most inputs that differ from a lock, and most reasons, unless all are asked for."""
 WORDS: dict[Sign, str] = {"+": "new", "=": "done", ">": "partial", "~": "same name, other id", "-": "orphan"}
 
 
 def plan_text(
-    plan: Plan, blocks: Sequence[BlockState], others: dict[str, tuple[int, int]], whole: bool
+    plan: Plan,
+    blocks: Sequence[BlockState],
+    others: dict[str, tuple[int, int]],
+    drift: Sequence[Drift],
+    whole: bool,
 ) -> Iterator[str]:
-    """Yield the lines of `lmc plan`; `whole`: every run has its own."""
+    """Yield the lines of `lmc plan`; `drift`: from its lock. `whole`: every run has its own."""
     for number, block in enumerate(blocks):
         if number:
             yield ""
@@ -31,9 +38,19 @@ def plan_text(
         told = (f"{count:,} {kind}{'s' * (count != 1)}, {done:,} done" for kind, (done, count) in others.items())
         yield ""
         yield f"beside: {'; '.join(told)}"
+    path = lock_path(plan.header)
+    if drift and path is not None:
+        inputs = "1 input is" if len(drift) == 1 else f"{len(drift):,} inputs are"
+        yield ""
+        yield f"{inputs} not as {path.name} says: lmc run refuses this without --relock"
+        yield from (f"  {change_line(item)}" for item in (drift if whole else drift[:LISTED]))
+        if len(drift) > LISTED and not whole:
+            yield f"  and {len(drift) - LISTED:,} more: --all lists every input"
 
 
-def plan_json(plan: Plan, blocks: Sequence[BlockState], others: dict[str, tuple[int, int]]) -> dict[str, Any]:
+def plan_json(
+    plan: Plan, blocks: Sequence[BlockState], others: dict[str, tuple[int, int]], drift: Sequence[Drift]
+) -> dict[str, Any]:
     """Return all of it for machines: every run with its sign, its estimate, and what of it is known."""
     return {
         "plan": plan.header.name,
@@ -51,6 +68,7 @@ def plan_json(plan: Plan, blocks: Sequence[BlockState], others: dict[str, tuple[
             for block in blocks
         ],
         "others": {kind: {"done": done, "count": count} for kind, (done, count) in others.items()},
+        "drift": [asdict(item) for item in drift],
     }
 
 
@@ -112,11 +130,11 @@ def _folded(sign: Sign, word: str, runs: Sequence[RunState]) -> Iterator[str]:
         yield f"  {sign} {len(runs):,} {word}: {_names(runs)}"
         return
     yield f"  {sign} {len(runs):,} {word}"
-    for reason, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:10]:
+    for reason, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:LISTED]:
         many = f" x {len(group):,}" if len(group) > 1 else ""
         yield f"      {_names(group)}{many}: {reason or word}"
-    if len(groups) > 10:
-        left = sum(map(len, groups.values())) - sum(sorted(map(len, groups.values()))[-10:])
+    if len(groups) > LISTED:
+        left = sum(map(len, groups.values())) - sum(sorted(map(len, groups.values()))[-LISTED:])
         yield f"      and {left:,} more: --all lists every run"
 
 

@@ -17,7 +17,8 @@ class Made:
 
     Attributes:
         source: as `source_of` returns it. block: the grid or train of that spec.
-        inputs: SHA-256 of every file that the node, or what its identity covers, reads, by path.
+        inputs: SHA-256 of every file that the node, or what its identity covers, reads, by path, and the commit of
+            every repository that a lock holds it to.
     """
 
     source: dict[str, Any] = Factory(dict)

@@ -25,7 +25,7 @@ def build_tokenizer(spec: ByteTokenizer | TiktokenTokenizer | HfTokenizer, root:
     if isinstance(spec, TiktokenTokenizer):
         return _tiktoken(spec, root)
     if spec.repo is not None:
-        return HfLibrary(read_file(download(spec.repo, spec.revision)), spec.specials, spec.repo)
+        return HfLibrary(read_file(download(spec.repo, spec.commit or spec.revision)), spec.specials, spec.repo)
     assert spec.file is not None
     return HfLibrary(read_file(existing(root / spec.file)), spec.specials, spec.file)
 

@@ -57,7 +57,7 @@ def _with_specials(spec: HfTokenizer, tokenizer: Tokenizer, root: Path) -> Any:
 
     Raises LmcError (LM0716) if the library numbers them otherwise.
     """
-    path = download(spec.repo, spec.revision) if spec.repo else existing(root / (spec.file or FILE))
+    path = download(spec.repo, spec.commit or spec.revision) if spec.repo else existing(root / (spec.file or FILE))
     tokenizers: Any = library("tokenizers", "hf", "a tokenizer of Hugging Face")
     loaded = tokenizers.Tokenizer.from_str(json.dumps(read_file(path)))
     ordered = sorted(tokenizer.specials, key=lambda spelling: tokenizer.specials[spelling])

@@ -32,7 +32,10 @@ def start_from(spec: HfWeights, model: TransformerModel, root: Path, seed: int) 
     Raises LmcError: LM0701 and LM0702 for files, LM0709 and LM0715 for the hub, LM0713 for weights that do not fit,
     LM0714 for an architecture that is not supported.
     """
-    folder = download(spec.repo, spec.revision) if spec.folder is None and spec.repo else root / (spec.folder or "")
+    if spec.folder is None and spec.repo:
+        folder = download(spec.repo, spec.commit or spec.revision)
+    else:
+        folder = root / (spec.folder or "")
     name = spec.repo or str(folder)
     check_same(model.spec, read_architecture(folder), name)
     fill(model, folder, dtype=None if spec.dtype is None else DTYPES[spec.dtype], new_rows=spec.new_rows, seed=seed)

@@ -61,7 +61,7 @@ def test_a_partial_run_resumes_at_its_last_checkpoint(tmp_path: Path, store: Run
     with open(folder.path / ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert states(plan, store)[0].runs[1].running
-    text = "\n".join(plan_text(plan, states(plan, store), {}, False))
+    text = "\n".join(plan_text(plan, states(plan, store), {}, [], False))
     assert f"> 1 partial\n      {NAMES[1]}: failed (the loss is not finite), resumes at step 6 of 10" in text
 
 
@@ -164,12 +164,12 @@ def test_thousands_of_runs_are_a_screen_and_all_of_them_are_lines(tmp_path: Path
     folder = record(plan, store, "w16-lr0.001-s7")
     folder.leave(3)
     found = states(plan, store)
-    folded = list(plan_text(plan, found, {}, False))
+    folded = list(plan_text(plan, found, {}, [], False))
     assert len(folded) <= 25
     assert max(map(len, folded)) <= 160
     assert any("1,998 new" in line for line in folded)
-    assert len(list(plan_text(plan, found, {}, True))) > 2000
-    machine = plan_json(plan, found, {})
+    assert len(list(plan_text(plan, found, {}, [], True))) > 2000
+    machine = plan_json(plan, found, {}, [])
     assert json.loads(json.dumps(machine))["blocks"][0]["counts"] == {"+": 1998, "=": 1, ">": 1, "~": 0, "-": 0}
 
 
