@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..spec.canonical import canonical_json
 from ..spec.diagnostic import Diagnostics, Edit, Enough
@@ -33,6 +33,12 @@ class Compiled:
     plan: Plan | None
     diagnostics: Diagnostics
     builder: PlanBuilder | None = None
+
+    def strictly(self) -> Compiled:
+        """Return it with warnings as errors, and without a plan if there are any."""
+        found = [evolve(d, severity="error") if d.severity == "warning" else d for d in self.diagnostics.items]
+        diagnostics = Diagnostics(found)
+        return Compiled(None if diagnostics.failed else self.plan, diagnostics, self.builder)
 
     def sourcemap(self) -> Iterator[str]:
         """Yield where every value comes from, a line per block of a run or grid and field."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..console import show
-from .common import EXIT_DIAGNOSTICS, add_spec, lists
+from .common import EXIT_DIAGNOSTICS, add_spec, add_strict, compiled_silently, lists
 
 HELP = "find mistakes; writes nothing"
 
@@ -15,13 +15,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what may be said after `lmc check`."""
     add_spec(command, many=True)
     lists(command, "file", Path)
+    add_strict(command)
     command.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to print them")
 
 
 def run(options: argparse.Namespace) -> int:
     """`lmc check`. A mistake in what several files import is told once."""
-    from ..pipeline import compile_spec
-
-    compiled = [compile_spec(path, options.overlays, options.settings) for path in options.file]
+    compiled = [compiled_silently(path, options) for path in options.file]
     show(list(dict.fromkeys(found for one in compiled for found in one.diagnostics.items)), options.format)
     return EXIT_DIAGNOSTICS if any(one.plan is None for one in compiled) else 0

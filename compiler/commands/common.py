@@ -17,12 +17,18 @@ EXIT_DIAGNOSTICS, EXIT_USAGE = 1, 2
 
 
 def compiled_spec(path: Path, options: argparse.Namespace) -> Any:
-    """Return a spec compiled with the changes that were asked for, after printing what was found in it."""
+    """Return a spec compiled as was asked for, after printing what was found in it."""
+    compiled = compiled_silently(path, options)
+    show(compiled.diagnostics.items, "text")
+    return compiled
+
+
+def compiled_silently(path: Path, options: argparse.Namespace) -> Any:
+    """Return a spec compiled with the changes that were asked for; its warnings are errors with `--strict`."""
     from ..pipeline import compile_spec
 
     compiled = compile_spec(path, options.overlays, options.settings)
-    show(compiled.diagnostics.items, "text")
-    return compiled
+    return compiled.strictly() if options.strict else compiled
 
 
 def write_compiled(compiled: Any, folder: Path) -> None:
@@ -47,10 +53,10 @@ def is_spec(target: Path) -> bool:
 
 
 def outdated(folder: Path, options: argparse.Namespace) -> Any:
-    """Return the spec of a plan folder compiled again if one of its sources has changed or changes are asked for.
+    """Return the spec of a plan folder compiled again if one of its sources has changed, or changes are asked for.
 
-    None if the plan is as its sources are. The options have then the plan's changes before those of the command line.
-    Raises LmcError as `read_header` does.
+    `--strict` asks for it too: a plan keeps no warnings. None if the plan is as its sources are. The options have
+    then the plan's changes before those of the command line. Raises LmcError as `read_header` does.
     """
     from hashlib import sha256
 
@@ -62,7 +68,7 @@ def outdated(folder: Path, options: argparse.Namespace) -> Any:
         for source in header.sources
         if Path(source.path).is_file() and sha256(Path(source.path).read_bytes()).hexdigest() != source.sha256
     ]
-    if not changed and not options.overlays and not options.settings:
+    if not changed and not options.overlays and not options.settings and not options.strict:
         return None
     if changed:
         print(f"{', '.join(changed)} changed since the plan was compiled; compiling it again", file=sys.stderr)
@@ -105,6 +111,12 @@ def add_changes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--with", dest="overlays", action="append", default=[], metavar="OVERLAY", help="apply it")
     set_ = {"action": "append", "default": [], "metavar": "BLOCK.PATH=EXPR", "help": "set it"}
     command.add_argument("--set", dest="settings", **set_)  # type: ignore[arg-type]
+    command.set_defaults(strict=False)
+
+
+def add_strict(command: argparse.ArgumentParser) -> None:
+    """Add what makes warnings errors."""
+    command.add_argument("--strict", action="store_true", help="take warnings for errors")
 
 
 def number(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...spec.diagnostic import Diagnostics
 from ..console import show
-from .common import BUILD, EXIT_DIAGNOSTICS, add_spec, compiled_spec, write_compiled
+from .common import BUILD, EXIT_DIAGNOSTICS, add_spec, add_strict, compiled_spec, write_compiled
 
 HELP = "check and write a plan"
 
@@ -15,6 +15,7 @@ HELP = "check and write a plan"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what may be said after `lmc compile`."""
     add_spec(command)
+    add_strict(command)
     command.add_argument("-o", "--output", type=Path, help="plan folder (default: build/NAME)")
     command.add_argument("--emit", choices=("ast", "resolved", "plan"), help="print a stage instead of writing a plan")
 

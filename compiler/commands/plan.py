@@ -7,7 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .common import EXIT_DIAGNOSTICS, add_changes, add_store, compiled_spec, is_spec, lists, only_plan, outdated
+from .common import (
+    EXIT_DIAGNOSTICS,
+    add_changes,
+    add_store,
+    add_strict,
+    compiled_spec,
+    is_spec,
+    lists,
+    only_plan,
+    outdated,
+)
 
 HELP = "what a run would do: what is new, done, partial, changed or gone, and what it takes"
 
@@ -19,6 +29,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("blocks", nargs="*", help="grids and trains (default: those that run without being named)")
     lists(command, "blocks")
     add_changes(command)
+    add_strict(command)
     add_store(command)
     command.add_argument("--all", action="store_true", help="a line for every run")
     command.add_argument("--format", choices=("text", "json"), default="text", help="how to print it")

@@ -12,6 +12,7 @@ from .common import (
     add_changes,
     add_device,
     add_store,
+    add_strict,
     compiled_spec,
     is_spec,
     lists,
@@ -30,6 +31,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("blocks", nargs="*", help="blocks or runs (default: grids, and trains that are no one's base)")
     lists(command, "blocks")
     add_changes(command)
+    add_strict(command)
     add_store(command)
     add_device(command)
     command.add_argument("--jobs", type=int, help="workers at a time (default: one per core, one on a GPU)")
