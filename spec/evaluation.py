@@ -12,6 +12,8 @@ from .schema import allows, option, variant
 from .units import Steps
 
 Checkpoint = Literal["last", "best"] | Steps
+SMALLER_IS_BETTER = frozenset({"loss", "bits_per_byte"})
+"""Metrics that are better when smaller; of others the larger value is the better one."""
 
 
 def checkpoint_option() -> Any:

@@ -27,8 +27,8 @@ class Scale:
 class LinePlot:
     """Lines over runs or over steps, with a band over replicates; SVG and PNG.
 
-    Names in expressions are record columns (`step`, `loss.train`, `loss.valid`), metrics of attached evaluations
-    (`exact.accuracy`), then paths into the run (`model.params`).
+    Names in expressions are record columns (`step`, `loss.train`, `loss.valid`, `source`), metrics of attached
+    evaluations (`exact.accuracy`, at its best `exact.best.accuracy`), then paths into the run (`model.params`).
     """
 
     sources: tuple[str, ...] = option(
@@ -94,3 +94,29 @@ class HeatmapPlot:
     def grouped(self) -> tuple[Expr, ...]:
         """Return what tells drawn values apart."""
         return tuple(expr for expr in (self.x, self.y, self.facet) if expr is not None)
+
+
+@frozen
+class MetricName:
+    """A name in a plot that means a metric: of an evaluation, at its last value or at its best.
+
+    Attributes:
+        name: as written, `exact.accuracy` or `exact.best.accuracy`.
+    """
+
+    name: str
+    eval: str
+    metric: str
+    best: bool
+
+
+def metric_parts(name: str) -> MetricName:
+    """Return what a dotted name says if its first part is an evaluation."""
+    head, _, metric = name.partition(".")
+    return MetricName(name, head, metric.removeprefix("best."), metric.startswith("best."))
+
+
+def plot_names(spec: LinePlot | HeatmapPlot) -> list[str]:
+    """Return the names that a plot reads."""
+    exprs = [*spec.grouped(), *spec.measured(), spec.where]
+    return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import Factory, frozen
+from attrs import Factory, fields, frozen
 
 
 @frozen(kw_only=True)
@@ -33,6 +33,10 @@ class TrainRecord:
     mfu: float | None = None
     memory: int = 0
     skipped: int = 0
+
+
+RECORDED = tuple(a.name for a in fields(TrainRecord) if a.name != "loss")
+"""Columns of the records that plots name as they are; `loss` is `loss.train` there."""
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ from ...spec.automaton import Automata
 from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.identity import identity
 from ...spec.plan import Header, Node, Place, Plan, Point, Target
+from ...spec.plot import plot_names
 from ...spec.rules import violations
 from ...spec.schema import fields, slot
 from ...spec.span import Span
@@ -26,7 +27,7 @@ from ..syntax import tree
 from .ahead import lacks
 from .failures import Failures
 from .marks import check_marks
-from .plots import is_column, plan_plot, plot_names
+from .plots import is_column, misread, plan_plot, span_of
 from .protocols import automaton_node, check_unspoken
 from .stopping import check_watched
 
@@ -36,6 +37,8 @@ class PlanBuilder:
     """Collects what a program's runs need.
 
     Attributes:
+        paths: names in plots that are paths into runs, by grid or train, and where they are written. unknown, misread:
+            those that have no value yet, or none at all, by grid or train and name.
         spoken: automata by what they are made of. walk: which points of a grid are looked at.
     """
 
@@ -46,8 +49,9 @@ class PlanBuilder:
     automata: dict[tuple[tuple[str, ...], str], Node] = Factory(dict)
     worlds: dict[str, list[World]] = Factory(dict)
     grids: dict[str, Grid] = Factory(dict)
-    paths: dict[str, list[str]] = Factory(dict)
+    paths: dict[str, dict[str, Span | None]] = Factory(dict)
     unknown: dict[tuple[str, str], str] = Factory(dict)
+    misread: dict[tuple[str, str], Problem] = Factory(dict)
     compiled: set[Decl] = Factory(set)
     spoken: dict[Any, Automata] = Factory(dict)
     walk: Callable[[Grid], Iterator[tuple[World, tuple[AxisValue, ...]]]] = Grid.points
@@ -191,30 +195,39 @@ class PlanBuilder:
     def _values(self, world: World, grid: str) -> dict[str, Any]:
         """Return the compile-time values that plots, tables and names read; None for unknown ones."""
         if grid not in self.paths:
-            free = {axis.path for axis in self.grids[grid].axes if axis.free} if grid in self.grids else set()
-            names = dict.fromkeys(["seed", "model.params", *self._paths(grid)])
-            self.paths[grid] = [name for name in names if name not in free]
+            axes = self.grids[grid].axes if grid in self.grids else ()
+            known = {axis.path for axis in axes if axis.free or axis.structural}
+            names = {"seed": None, "model.params": None, **self._paths(grid)}
+            self.paths[grid] = {name: span for name, span in names.items() if name not in known}
         root = root_of(world)
         found: dict[str, Any] = {}
-        for name in self.paths[grid]:
+        for name, span in self.paths[grid].items():
             try:
                 found[name] = self._path_value(world, root, name)
             except Unknown as error:
                 found[name] = None
                 self.unknown[grid, name] = error.what
+            except Problem as error:
+                told = error if span is None else misread(error, root.span, name, span)
+                if span is None or grid in self.grids:
+                    raise told from None
+                found[name] = None
+                self.misread[grid, name] = told
         return found
 
-    def _paths(self, grid: str) -> list[str]:
-        """Return the names in plots of a grid that are paths into the run."""
-        found: list[str] = []
+    def _paths(self, grid: str) -> dict[str, Span | None]:
+        """Return the names in plots of a grid that are paths into the run, and where each is written."""
+        found: dict[str, Span | None] = {}
         for decl in self.program.main.decls:
             if decl.kind == "plot" and not decl.poisoned:
+                cell = self.null.instance(decl)
                 try:
-                    spec = self.null.spec(self.null.instance(decl))
+                    spec = self.null.spec(cell)
                 except Problem:
                     continue
                 if grid in spec.sources:
-                    found += [name for name in plot_names(spec) if not is_column(self.program, name)]
+                    names = [name for name in plot_names(spec) if not is_column(self.program, name)]
+                    found |= {name: span_of(cell, name) for name in names if name not in found}
         return found
 
     def _path_value(self, world: World, root: Cell, name: str) -> Any:
@@ -347,7 +360,7 @@ def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:
     other = PlanBuilder(
         program, dict(builder.nodes), automata=builder.automata, paths=builder.paths, unknown=builder.unknown
     )
-    other.compiled, other.spoken = builder.compiled, builder.spoken
+    other.compiled, other.spoken, other.misread = builder.compiled, builder.spoken, builder.misread
     other.null = builder.null
     return other
 

@@ -12,23 +12,23 @@ from ...spec.diagnostic import Edit
 from ...spec.evaluation import AnswersEval, GenerateEval, LossEval, PerTokenEval
 from ...spec.identity import identity
 from ...spec.plan import Node, Point, Target
-from ...spec.plot import HeatmapPlot, LinePlot
+from ...spec.plot import HeatmapPlot, LinePlot, metric_parts, plot_names
+from ...spec.records import RECORDED
 from ...spec.schema import fields
 from ...spec.span import Span
 from ...spec.train import Train
 from ..resolve.cells import Cell
 from ..resolve.declare import Decl
-from ..resolve.problems import problem, unknown
+from ..resolve.problems import Problem, problem, unknown
 from ..resolve.world import Program
 from .ahead import lacks
 
 if TYPE_CHECKING:
     from .build import PlanBuilder
 
-RECORDS = ("step", "lr", "grad_norm", "tokens", "loss_tokens", "seconds")
 STATISTICS = ("mean", "rms", "absmax", "entropy", "norm", "noise_scale")
 KEPT = ("layer", "head", "position")
-RECORD_COLUMNS = {*RECORDS, *STATISTICS, *KEPT, "loss.train", "loss.valid", "module", "run"}
+RECORD_COLUMNS = {*RECORDED, *STATISTICS, *KEPT, "loss.train", "loss.valid", "module", "run", "source"}
 METRICS = {
     LossEval: ("loss", "bits_per_byte"),
     AnswersEval: ("accuracy", "follows", "calls"),
@@ -38,6 +38,20 @@ METRICS = {
 AGGREGATES = ("min", "max", "mean")
 
 
+def misread(error: Problem, of: Span, name: str, span: Span) -> Problem:
+    """Return the problem of a name in a plot that a run lacks, told at `span` in the plot and not at the run, `of`."""
+    told = error.diagnostic
+    if told is None or told.span != of:
+        return error
+    if told.code != "LM0207" or "." in name:
+        return Problem(evolve(told, span=span, label=""), error.more)
+    near = difflib.get_close_matches(name, [*RECORD_COLUMNS, *fields(Train)], 1)
+    help = (
+        f"did you mean `{near[0]}`?" if near else "columns are step, loss.train, loss.valid, EVAL.METRIC, paths of runs"
+    )
+    return problem("LM0506", span, f"no column, evaluation or path of a run is called `{name}`", help=help)
+
+
 def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
     """Add the node and the target of a plot. Raises Problem: LM0311, LM0505, LM0506."""
     cell = builder.null.instance(decl)
@@ -45,6 +59,7 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
     points = [point for point in builder.points if point.grid in spec.sources]
     probes = [node for point in builder.points for name, node in point.probes.items() if name in spec.sources]
     _check_names(builder, decl, cell, spec, bool(probes))
+    _check_evaluated(builder, cell, spec, points)
     inputs = dict.fromkeys(probes)
     for point in points:
         inputs[point.run] = None
@@ -67,27 +82,48 @@ def _check_names(builder: PlanBuilder, decl: Decl, cell: Cell, spec: LinePlot | 
         if recorded is not None and name not in recorded and not _of_run(builder, name):
             near = difflib.get_close_matches(name, recorded, 1)
             help = f"did you mean `{near[0]}`?" if near else f"columns are {', '.join(recorded)}"
-            raise problem("LM0506", _span_of(cell, name), f"the probe records no `{name}`", help=help)
+            raise problem("LM0506", span_of(cell, name), f"the probe records no `{name}`", help=help)
         for source in spec.sources:
+            if (source, name) in builder.misread:
+                raise builder.misread[source, name]
             if (source, name) in builder.unknown:
-                raise unknown(_span_of(cell, name), name, builder.unknown[source, name])
-        head, _, metric = name.partition(".")
-        eval_ = builder.program.main.names.get(head)
+                raise unknown(span_of(cell, name), name, builder.unknown[source, name])
+        eval_ = builder.program.main.names.get(name.split(".")[0])
         if isinstance(eval_, Decl) and eval_.kind == "eval" and not eval_.poisoned:
-            known = metrics_of(builder, builder.null.instance(eval_).cls)
-            if metric not in known:
-                near = difflib.get_close_matches(metric, known, 1)
-                help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-                span = _span_of(cell, name)
-                edits = (Edit(span, f"{head}.{near[0]}"),) if near and span.text == name else ()
-                raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help, edits=edits)
+            _check_metric(builder, cell, eval_, name)
     if not of_probes:
         _check_aggregates(builder, cell, spec)
 
 
+def _check_evaluated(builder: PlanBuilder, cell: Cell, spec: LinePlot | HeatmapPlot, points: list[Point]) -> None:
+    """Raise Problem (LM0506) if a plot reads an evaluation of other runs than it draws."""
+    for name in plot_names(spec):
+        head = name.split(".")[0]
+        found = builder.program.main.names.get(head)
+        evaluation = isinstance(found, Decl) and found.kind == "eval" and not found.poisoned
+        if evaluation and points and not any(head in point.evals for point in points):
+            message = f"`{head}` evaluates none of the runs of {', '.join(spec.sources)}"
+            help = f"set `run` of `{head}` to what they start from"
+            raise problem("LM0506", span_of(cell, name), message, help=help)
+
+
+def _check_metric(builder: PlanBuilder, cell: Cell, eval_: Decl, name: str) -> None:
+    """Raise Problem (LM0506) if a name in a plot is no metric of its evaluation."""
+    head, metric = (parts := metric_parts(name)).eval, parts.metric
+    known = metrics_of(builder, builder.null.instance(eval_).cls)
+    if metric in known:
+        return
+    near = difflib.get_close_matches(metric, known, 1)
+    meant = f"{head}{'.best' if parts.best else ''}.{near[0]}" if near else ""
+    help = f"did you mean `{meant}`?" if near else f"it has {', '.join(known)}"
+    span = span_of(cell, name)
+    edits = (Edit(span, meant),) if near and span.text == name else ()
+    raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help, edits=edits)
+
+
 def _recorded(builder: PlanBuilder, spec: LinePlot | HeatmapPlot) -> list[str] | None:
     """Return the columns of the probes that a plot is of; None if it is of something else as well."""
-    columns = ["step", "module", "run"]
+    columns = ["step", "module", "run", "source"]
     for name in spec.sources:
         decl = builder.program.main.names.get(name)
         if not isinstance(decl, Decl) or decl.kind != "probe":
@@ -117,21 +153,22 @@ def _check_aggregates(builder: PlanBuilder, cell: Cell, spec: LinePlot | Heatmap
     plain_y = [y for y in spec.measured() if not (y.tree[0] == "call" and y.tree[1] in AGGREGATES)]
     exprs = [expr for expr in spec.grouped() if "step" not in expr.names()]
     filters = [] if spec.where is None else list(spec.where.names())
-    read = [*filters, *(name for expr in exprs for name in expr.names())]
+    read = {*filters, *(name for expr in exprs for name in expr.names())} - {"source"}
     if not plain_y or any(is_column(builder.program, name) for name in read):
         return
     seen: dict[tuple[Any, ...], Point] = {}
     for point in builder.points:
-        lookup = point.values.__getitem__
+        lookup = {**point.values, "source": point.grid}.__getitem__
         if point.grid not in spec.sources or (spec.where is not None and not spec.where.evaluate(lookup)):
             continue
-        key = (point.grid, point.values.get("seed"), *(expr.evaluate(lookup) for expr in exprs))
+        key = (point.values.get("seed"), *(expr.evaluate(lookup) for expr in exprs))
         other = seen.setdefault(key, point)
         if other.run != point.run:
-            left = [axis for axis in point.axes if point.axes[axis] != other.axes[axis]]
+            left = [axis for axis in point.axes if point.axes[axis] != other.axes.get(axis)]
+            left = left if other.grid == point.grid else ["source"]
             message = f"`{plain_y[0].text}` still varies over {', '.join(left)}"
             help = f"reduce it, for example mean({plain_y[0].text}), or use {left[0]} as color or facet"
-            raise problem("LM0505", _span_of(cell, plain_y[0].text), message, help=help)
+            raise problem("LM0505", span_of(cell, plain_y[0].text), message, help=help)
 
 
 def is_column(program: Program, name: str) -> bool:
@@ -143,17 +180,11 @@ def is_column(program: Program, name: str) -> bool:
     return isinstance(decl, Decl) and decl.kind == "eval" and bool(metric)
 
 
-def plot_names(spec: LinePlot | HeatmapPlot) -> list[str]:
-    """Return the names that a plot reads."""
-    exprs = [*spec.grouped(), *spec.measured(), spec.where]
-    return list(dict.fromkeys(name for expr in exprs if expr is not None for name in expr.names()))
-
-
 def _is_valid_loss(spec: Any) -> bool:
     return isinstance(spec, LossEval) and spec.split == "valid"
 
 
-def _span_of(cell: Cell, text: str) -> Span:
+def span_of(cell: Cell, text: str) -> Span:
     """Return where a plot says something: the first field whose text holds it."""
     for settings in cell.fields.values():
         span = settings[-1].expr.span

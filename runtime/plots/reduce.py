@@ -40,7 +40,7 @@ def lines(spec: LinePlot, rows: Iterable[Row]) -> list[Line]:
     """Return the lines of a plot. Raises LmcError (LM0505) if several rows of a replicate meet at one point."""
     groups: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
     for row in rows:
-        if not _kept(spec, row):
+        if not kept(spec, row):
             continue
         for number, y in enumerate(spec.y):
             inner = y.tree[2][0] if _aggregate(y) else y.tree
@@ -58,7 +58,8 @@ def lines(spec: LinePlot, rows: Iterable[Row]) -> list[Line]:
     return [_line(spec, key, points) for key, points in sorted(series.items(), key=lambda item: _order(item[0]))]
 
 
-def _kept(spec: LinePlot, row: Row) -> bool:
+def kept(spec: LinePlot, row: Row) -> bool:
+    """Whether `where` keeps a row; a condition on what is missing there does not."""
     return spec.where is None or bool(_value(spec.where, row))
 
 

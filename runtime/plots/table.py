@@ -15,7 +15,7 @@ from rich.table import Table
 from ..store.files import write_whole
 from .results import Row
 
-HIDDEN = ("run", "grid", "step")
+HIDDEN = ("run", "grid", "source", "step")
 MOST_ROWS = 40
 """Rows that a terminal is shown; the CSV file has them all."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import Factory, define
 
+from ...spec.evaluation import SMALLER_IS_BETTER
 from ...spec.train import Train
 from . import checkpoint
 from .checkpoint import Snapshot
@@ -17,7 +18,6 @@ SECONDS = 300.0
 """Time between checkpoints where the spec sets no steps."""
 NEWEST = 2
 """Checkpoints that stay where the spec does not say how many."""
-SMALLER_IS_BETTER = frozenset({"loss", "bits_per_byte"})
 
 
 def due(spec: Train, step: int, seconds: float) -> bool:
