@@ -11,6 +11,8 @@ import pytest
 from lmc.compiler.cli import main, parser, read_arguments
 from lmc.compiler.pipeline import compile_spec
 
+from .support.pages import lay_files
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```lmspec\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -19,6 +21,7 @@ BLOCKS = [(page.name, n, text) for page in PAGES for n, text in enumerate(BLOCK.
 
 @pytest.mark.parametrize(("page", "number", "text"), BLOCKS, ids=[f"{page}-{n}" for page, n, _ in BLOCKS])
 def test_every_block_compiles(page: str, number: int, text: str, tmp_path: Path) -> None:
+    lay_files(next(path for path in PAGES if path.name == page), tmp_path)
     path = tmp_path / "block.lmspec"
     path.write_text(text, encoding="utf-8")
     compiled = compile_spec(path)
