@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .data import Dialogues, Mqar
-from .evaluation import AnswersEval, PerTokenEval
+from .evaluation import AnswersEval, LossEval, PerTokenEval
+from .model_rules import too_long
 from .probe import InterveneProbe, sites
 from .violation import Lookup, Violation
 
@@ -30,8 +31,16 @@ def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         message = "`answers` asks the questions of dialogues, and the data has none"
         paths = ("data",) if spec.data is not None else ("run", "run:data")
         yield Violation("LM0310", message, paths, "set `data` to a `dialogues`, or evaluate the loss")
+    if isinstance(spec, LossEval):
+        yield from _loss(spec, lookup)
     if isinstance(spec, PerTokenEval):
         yield from _slices(spec, lookup(spec.data or run.data))
+
+
+def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
+    message = "" if spec.data is None else too_long(lookup(lookup(spec.run).model), lookup(spec.data))
+    if message:
+        yield Violation("LM0303", message, ("data",), "evaluate shorter texts, or let the model learn more positions")
 
 
 def _checkpoint(spec: Any, run: Any, path: str) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Transformer
-from ...spec.rules import missing_ids
+from ...spec.model_rules import missing_ids
 from ...spec.tokenizer import BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from ..inputs import read_text
 from ..registry import builds

@@ -16,8 +16,8 @@ from ...spec.plan import Plan, closure
 from ...spec.plan_text import plan_lines
 from ...spec.protocol import Automaton
 from ...spec.records import TrainRecord
-from ...spec.rules import late_violations
 from ...spec.train import Train
+from ...spec.train_rules import late_violations
 from ..data.dataset import Dataset
 from ..models.transformer import TransformerModel
 from ..placement import Placement
