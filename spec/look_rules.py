@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .data import Dialogues, Mqar
+from .data import Dialogues, Mixture, Mqar, Text
 from .evaluation import AnswersEval, LossEval, PerTokenEval
 from .model_rules import too_long
 from .probe import InterveneProbe, sites
@@ -38,9 +38,24 @@ def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
 
 
 def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
-    message = "" if spec.data is None else too_long(lookup(lookup(spec.run).model), lookup(spec.data))
+    run = lookup(spec.run)
+    message = "" if spec.data is None else too_long(lookup(run.model), lookup(spec.data))
     if message:
         yield Violation("LM0303", message, ("data",), "evaluate shorter texts, or let the model learn more positions")
+    node, path = (run.data, "run:data") if spec.data is None else (spec.data, "data")
+    if _is_empty(lookup(node), spec.split, lookup):
+        message = f"there is nothing to evaluate: `split.{spec.split}` of the data is 0"
+        where = f"{path}:split.{spec.split}" if isinstance(lookup(node), Text) else path
+        other = "train" if spec.split == "valid" else "valid"
+        help = f'raise `split.{spec.split}`, set `split = "{other}"` in the evaluation, or give it other data'
+        yield Violation("LM0303", message, (where, "split"), help)
+
+
+def _is_empty(data: Any, part: str, lookup: Lookup) -> bool:
+    """Whether a part of data is known to hold no example: of a text its share says so, of a mixture all its texts."""
+    if isinstance(data, Mixture):
+        return all(_is_empty(lookup(read), part, lookup) for read in data.read)
+    return isinstance(data, Text) and getattr(data.split, part) == 0
 
 
 def _checkpoint(spec: Any, run: Any, path: str) -> Iterator[Violation]:

@@ -292,11 +292,13 @@ class PlanBuilder:
         if head in cell.named.get("stages", {}):
             fork = world.border(cell.root).stages[head]
             return self.span(fork, root_of(fork), inside)
-        reference, colon, rest = path.rpartition(":")
-        if colon:
-            value = world.evaluator.value(cell, reference)
-            cell = world.instance(value.decl)
-        *blocks, name = rest.split(".")
+        *references, inside = path.split(":")
+        for reference in references:
+            if reference == "run" and world.root is not None:
+                cell = world.root
+            else:
+                cell = world.instance(world.evaluator.value(cell, reference).decl)
+        *blocks, name = inside.split(".")
         for block in blocks:
             cell = (cell.slot(block) if block in cell.slots else None) or cell.block_named(block) or cell
         settings = cell.fields.get(name)

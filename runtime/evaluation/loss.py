@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.evaluation import LossEval
 from ..data.batch import collate
 from ..data.order import Draw
@@ -17,7 +18,10 @@ EXAMPLES_AT_ONCE = 64
 
 
 def evaluate_loss(spec: LossEval, model: TransformerModel, context: EvalContext) -> EvalResult:
-    """Return `loss` (nats per trained token) and `bits_per_byte` over the first `examples` of a split."""
+    """Return `loss` (nats per trained token) and `bits_per_byte` over the first `examples` of a split.
+
+    Raises LmcError (LM0705) where the split has no example, or none that is trained on.
+    """
     dataset = context.dataset
     size = dataset.size(spec.split)
     count = size if spec.examples is None else min(size, spec.examples)
@@ -28,6 +32,17 @@ def evaluate_loss(spec: LossEval, model: TransformerModel, context: EvalContext)
             batches = collate([dataset.example(spec.split, draw) for draw in draws])
             nats += sum(float(batch_loss(model, batch.to(context.placement))) * batch.n_loss for batch in batches)
             tokens += batches[0].n_loss
+    if not tokens:
+        raise _nothing(spec, count)
     size_in_bytes = sum(dataset.bytes_trained(spec.split, index) for index in range(count))
     bits = nats / math.log(2) / size_in_bytes if size_in_bytes else math.nan
-    return EvalResult({"loss": nats / tokens if tokens else math.nan, "bits_per_byte": bits})
+    return EvalResult({"loss": nats / tokens, "bits_per_byte": bits})
+
+
+def _nothing(spec: LossEval, count: int) -> LmcError:
+    if count:
+        message = f"none of the {count:,} examples that are evaluated has a token that is learned"
+        return LmcError(Diagnostic("LM0705", message, None, help="set `learn` of the dialogues"))
+    message = f"the `{spec.split}` part of the data has no whole example to evaluate"
+    help = f"raise `split.{spec.split}`, lower `seq_len`, or give the evaluation other data"
+    return LmcError(Diagnostic("LM0705", message, None, help=help))
