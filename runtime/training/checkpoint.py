@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as write_state
 from ...spec.codec import unstructure
 from ...spec.diagnostic import Diagnostic, LmcError
 from ..models.transformer import TransformerModel
+from ..store.files import sync, unwritten
 
 MANIFEST = "manifest.json"
 
@@ -80,15 +81,10 @@ def write(folder: Path, taken: Snapshot) -> Path:
     try:
         return _write(folder, taken)
     except (CheckpointException, OSError) as error:
+        message = f"checkpoint {taken.step} cannot be written to `{folder}`: {unwritten(error, folder)}"
         shutil.rmtree(folder / f"step-{taken.step}.tmp", ignore_errors=True)
-        message = f"checkpoint {taken.step} cannot be written to `{folder}`: {_reason(error)}"
         help = "make room, or let it be written, then run again to go on from the last whole one"
         raise LmcError(Diagnostic("LM0903", message, None, help=help)) from error
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
 
 
 def _write(folder: Path, taken: Snapshot) -> Path:
@@ -102,11 +98,11 @@ def _write(folder: Path, taken: Snapshot) -> Path:
     content = {"step": taken.step, "extra": taken.extra, "holds": sorted(taken.state), "files": digests}
     (partial / MANIFEST).write_text(json.dumps({**content, "sha256": _seal(content)}))
     for path in partial.iterdir():
-        _sync(path)
-    _sync(partial)
+        sync(path)
+    sync(partial)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial, final)
-    _sync(folder)
+    sync(folder)
     return final
 
 
@@ -196,23 +192,25 @@ def clear_partial(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def consolidate(model: TransformerModel, folder: Path) -> None:
+def consolidate(model: TransformerModel, folder: Path, mean: Mapping[str, Tensor] | None = None) -> None:
     """Write the weights as one `model.safetensors` and the architecture as `params.json`.
 
-    Raises LmcError (LM0903) where they cannot be written.
+    Parameters that have a `mean` are written as that, in its dtype and not in the model's. Raises LmcError (LM0903)
+    where they cannot be written.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    final = {**model.state_dict(), **(mean or {})}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in final.items()}
     if model.spec.tied:
         del weights["unembed.weight"]
     partial = folder / "model.safetensors.tmp"
     try:
         save_file(weights, partial)
-        _sync(partial)
+        sync(partial)
         os.replace(partial, folder / "model.safetensors")
         (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")
     except (SafetensorError, OSError) as error:
+        message = f"the weights cannot be written to `{folder}`: {unwritten(error, folder)}"
         partial.unlink(missing_ok=True)
-        message = f"the weights cannot be written to `{folder}`: {error}"
         raise LmcError(Diagnostic("LM0903", message, None, help="free some space, then run again to go on")) from error
 
 
@@ -231,11 +229,3 @@ def _seal(manifest: dict[str, Any]) -> str:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

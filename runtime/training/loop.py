@@ -7,10 +7,10 @@ resumes gives the same bits as one that was not.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TextIO
 
 import torch
@@ -19,7 +19,7 @@ from attrs import asdict, define
 from ..data.prefetch import Prefetch
 from ..models.build import build_model
 from ..registry import BUILDERS
-from ..store.files import append_line
+from ..store.files import append_line, sync
 from ..tracking.tracker import Tracker
 from . import checkpoint, ema
 from .autotune import tuned_stages
@@ -66,16 +66,14 @@ def train(job: TrainJob) -> Progress:
     stepper = Stepper(job, execution, model, optimizer, progress, kinds, clock, meter, mean, by)
     stepper.enter(progress.step)
     _loop(job, stepper)
-    if mean is not None:
-        ema.load(model, mean)
-    checkpoint.consolidate(model, job.folder)
+    checkpoint.consolidate(model, job.folder, mean)
     return progress
 
 
 def _loop(job: TrainJob, stepper: Stepper) -> None:
     with open(job.folder / RECORDS, "a", encoding="utf-8") as records:
         tracker = job.track(stepper.progress.step)
-        saver = Saver(job.folder / CHECKPOINTS, job.spec, lambda: os.fsync(records.fileno()), warn=job.warn)
+        saver = Saver(job.folder / CHECKPOINTS, job.spec, lambda: _sync(job.folder), warn=job.warn)
         try:
             with _ahead(job, stepper):
                 Loop(job, stepper, records, saver, tracker).run()
@@ -84,6 +82,13 @@ def _loop(job: TrainJob, stepper: Stepper) -> None:
             tracker.close()
             saver.join()
         saver.check()
+
+
+def _sync(folder: Path) -> None:
+    """Have the records and the profile on disk."""
+    for path in (folder / RECORDS, folder / PROFILE):
+        if path.exists():
+            sync(path)
 
 
 @contextmanager
@@ -133,12 +138,13 @@ class Loop:
             recording = step % job.spec.every.log == 0 or step == last or ended
             if recording:
                 self._record(rate)
+            # What a checkpoint has behind it is written before it: a run that goes on from there has it once.
+            self.stepper.clock.end(step)
             leaving = None if step == last or ended else self._leaving(step, recording)
             best = self._best(step)
             if leaving or best or ended or due(job.spec, step, time.monotonic() - self.saved):
                 with self._timed("checkpoint"):
                     self._save(step)
-            self.stepper.clock.end(step)
             if leaving is not None:
                 self.saver.wait()
                 raise leaving

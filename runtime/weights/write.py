@@ -28,7 +28,7 @@ from ...spec.model import (
 from ...spec.schema import variant_of
 from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
-from ..store.files import write_whole
+from ..store.files import unwritten, write_whole
 from .files import CONFIG, WHOLE
 from .names import tensor_name
 
@@ -52,9 +52,9 @@ def save_hf(model: TransformerModel, folder: Path, *, positions: int, ends: Sequ
         write_json(folder / CONFIG, config)
         write_json(folder / GENERATION, {"do_sample": False, "eos_token_id": list(ends) or None})
     except (SafetensorError, OSError) as error:
+        message = f"the weights cannot be written to `{folder}`: {unwritten(error, folder)}"
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        message = f"the weights cannot be written to `{folder}`: {error}"
         raise LmcError(Diagnostic("LM0804", message, None, help="choose another folder with -o")) from error
 
 

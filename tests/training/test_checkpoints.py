@@ -1,5 +1,6 @@
 """Checkpoints: which stay, that a copy is a copy, and that no fault of a disk loses what was whole."""
 
+import errno
 import os
 import resource
 import shutil
@@ -9,21 +10,27 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import StackSummary
+from typing import Any
 
 import pytest
 import torch
 from attrs import evolve
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from support.training import MODEL, TRAIN, job_in, losses, same, steps_kept, weights
+from torch.distributed.checkpoint.api import CheckpointException
 
 from lmc.runtime.models.build import build_model
 from lmc.runtime.placement import Placement
-from lmc.runtime.training import checkpoint
+from lmc.runtime.store.files import unwritten
+from lmc.runtime.training import checkpoint, ema
 from lmc.runtime.training.checkpoint import Snapshot
 from lmc.runtime.training.job import Interrupted
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.saver import Saver, kept, signed
 from lmc.spec.diagnostic import LmcError
-from lmc.spec.train import Every, Keep
+from lmc.spec.train import Every, Keep, Precision
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -217,6 +224,62 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(small_disk: Path, tmp_path:
     train(whole)
     assert same(weights(job.folder), weights(whole.folder))
     assert losses(job.folder) == losses(whole.folder)
+
+
+def test_what_a_library_says_of_a_full_disk_is_told_in_our_words(small_disk: Path, tmp_path: Path) -> None:
+    full = "No space left on device"
+    position = RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22")
+
+    def of_torch(error: BaseException) -> CheckpointException:
+        return CheckpointException("save", {0: (error, StackSummary())})
+
+    rust = SafetensorError('I/O error: Os { code: 28, kind: StorageFull, message: "No space left on device" }')
+    newer = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    for error in (of_torch(OSError(errno.ENOSPC, full)), rust, newer, of_torch(RuntimeError("[Errno 28] No space"))):
+        assert unwritten(error, tmp_path) == full
+    position.__cause__ = OSError(errno.EDQUOT, "")
+    assert unwritten(of_torch(position), tmp_path) == os.strerror(errno.EDQUOT)
+    position.__cause__ = None
+    assert unwritten(of_torch(position), tmp_path) == "a file came out shorter than it is"
+    (small_disk / "filler").write_bytes(bytes(1_000_000))
+    assert unwritten(of_torch(position), small_disk) == full
+
+
+def test_torch_that_writes_too_little_is_a_message_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*args: Any, **more: Any) -> None:
+        raise CheckpointException("save", {0: (RuntimeError("unexpected pos 128 vs 22"), StackSummary())})
+
+    monkeypatch.setattr(checkpoint, "write_state", write)
+    with pytest.raises(LmcError) as caught:
+        checkpoint.write(tmp_path, Snapshot(3, {}, {}))
+    message = f"checkpoint 3 cannot be written to `{tmp_path}`: a file came out shorter than it is"
+    assert caught.value.diagnostic.message == message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("params", ["fp32", "bf16"])
+def test_the_mean_of_the_weights_is_written_as_it_was_kept(tmp_path: Path, params: str) -> None:
+    job = job_in(tmp_path / "run", ema=0.8, precision=Precision(params=params))  # type: ignore[arg-type]
+    train(job)
+    kept = ema.start(build_model(MODEL, job.placement, 0))
+    checkpoint.load(job.folder / "checkpoints" / "step-12", build_model(MODEL, job.placement, 0), None, ema=kept)
+    written = load_file(job.folder / "model.safetensors")
+    assert set(kept) <= set(written)
+    for path, value in kept.items():
+        assert written[path].dtype == torch.float32
+        assert torch.equal(written[path], value)
+    rounded = sum(int((value != value.bfloat16().float()).sum()) for value in kept.values())
+    assert rounded > sum(value.numel() for value in kept.values()) // 2
+    assert written.keys() == load_file(plain(tmp_path) / "model.safetensors").keys()
+
+
+def plain(folder: Path) -> Path:
+    """Return the folder of a run without a mean, whose weights are in bf16."""
+    job = job_in(folder / "plain", precision=Precision(params="bf16"), steps=1)
+    train(job)
+    dtypes = {value.dtype for name, value in load_file(job.folder / "model.safetensors").items() if "weight" in name}
+    assert dtypes == {torch.bfloat16}
+    return job.folder
 
 
 def test_a_folder_that_turns_read_only_stops_the_run_and_loses_nothing(small_disk: Path) -> None:

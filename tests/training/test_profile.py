@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve
-from support.training import MODEL, TRAIN, Sentences, job_in, losses, same, weights
+from support.training import MODEL, TRAIN, Sentences, job_in, losses, same, steps_kept, weights
 
 from lmc.compiler.cli import main
 from lmc.runtime.data.text import TextDataset
 from lmc.runtime.events import Event
 from lmc.runtime.progress import describe
-from lmc.runtime.training import clock, machine
+from lmc.runtime.training import clock, loop, machine
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.meter import work_of
 from lmc.runtime.training.profile_report import report
@@ -70,6 +70,31 @@ def test_parts_are_within_the_step(tmp_path: Path) -> None:
     assert "mean of 110 steps; 2 steps were timed by part" in text
     shares = [float(row.split("%")[0].split()[-1]) for row in text.splitlines()[1:8]]
     assert sum(shares) == pytest.approx(100, abs=0.5)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["behind a checkpoint", "while one is made"])
+def test_a_run_that_goes_on_has_each_line_once(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "INTERVAL", 2)
+    monkeypatch.setattr(clock, "FIRST", 0)
+    job, save = job_in(tmp_path / "run", every=Every(log=1, checkpoint=2)), loop.Loop._save
+
+    def killed(self: loop.Loop, step: int) -> None:
+        if whole or step < 4:
+            save(self, step)
+        if step == 4:
+            self.saver.wait()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Loop, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(job)
+    monkeypatch.setattr(loop.Loop, "_save", save)
+    assert steps_kept(job.folder) == ([2, 4] if whole else [2])
+    train(job)
+    found = lines(job.folder / "profile.jsonl")
+    assert [line["step"] for line in found] == [2, 4, 6, 8, 10, 12]
+    assert [line["steps"] for line in found] == [2] * 6
+    assert all(line["checkpoint"] > 0 for line in found if line["step"] > (6 if whole else 4))
 
 
 def test_a_run_that_is_too_short_has_no_profile(tmp_path: Path) -> None:
