@@ -244,10 +244,24 @@ class Train:
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of a step stays for ever, whatever comes behind it."""
-        alone = self.keep.last is None and self.keep.every is None
-        interval = self.every.checkpoint if alone else self.keep.every
-        last = self.num_steps()
+        interval, last = self.keeping(), self.num_steps()
         return step == last or (interval is not None and 0 < step <= last and step % interval == 0)
+
+    def keeping(self) -> int | None:
+        """Return the steps between checkpoints that stay for ever; None: only the last one does."""
+        alone = self.keep.last is None and self.keep.every is None
+        return self.every.checkpoint if alone else self.keep.every
+
+    def kept_steps(self) -> str:
+        """Return which checkpoints stay for ever, and what says so, as a message tells it."""
+        interval, last = self.keeping(), f"its last, {self.num_steps():,}"
+        if interval is not None:
+            said = "every.checkpoint" if self.keep.every is None else "keep.every"
+            return f"it keeps those of every {interval:,} steps (`{said}`) and {last}"
+        if self.every.checkpoint is None:
+            return f"it keeps {last}, for good; `every.checkpoint` says which others it makes and keeps"
+        newest = f"the {self.keep.last:,} newest" if self.keep.last and self.keep.last > 1 else "the newest alone"
+        return f"`keep.last` leaves {newest}, so for good {last}; `keep.every` says which others stay"
 
     def num_steps(self) -> int:
         """Return the optimiser steps. Raises ValueError while they are unknown."""

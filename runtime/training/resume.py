@@ -84,7 +84,10 @@ def kept_checkpoint(folder: Path, step: int | None) -> Path:
     if step is not None and step not in steps:
         listed = ", ".join(f"{kept:,}" for kept in sorted(steps))
         message = f"`{folder}` keeps no checkpoint of step {step:,}"
-        help = f"kept are {listed}; remove the folder to train it again with what the file says now"
+        help = f"kept are {listed}; name one of them, or remove the folder to train it again as the file keeps it now"
+        if step > max(steps):
+            message = f"`{folder}` has no checkpoint of step {step:,}: the run is at step {max(steps):,}"
+            help = f"kept are {listed}; name one of them"
         raise LmcError(Diagnostic("LM0805", message, None, help=help))
     path = folder / CHECKPOINTS / f"step-{max(steps) if step is None else step}"
     if problem := checkpoint.damage(path):

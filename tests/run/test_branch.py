@@ -84,6 +84,41 @@ def test_what_cannot_be_started_from_is_told_by_the_compiler(old: str, new: str,
     assert message in found.message
 
 
+@pytest.mark.parametrize(
+    ("every", "step", "help"),
+    [
+        ("every.checkpoint = 5", 7, "it keeps those of every 5 steps (`every.checkpoint`) and its last, 20"),
+        ("every.checkpoint = 5, keep.every = 4", 10, "it keeps those of every 4 steps (`keep.every`) and its last, 20"),
+        (
+            "keep.last = 3",
+            18,
+            "it keeps its last, 20, for good; `every.checkpoint` says which others it makes and keeps",
+        ),
+        (
+            "every.checkpoint = 5, keep.last = 2",
+            10,
+            "`keep.last` leaves the 2 newest, so for good its last, 20; `keep.every` says which others stay",
+        ),
+        (
+            "every.checkpoint = 5, keep.last = 1",
+            10,
+            "`keep.last` leaves the newest alone, so for good its last, 20; `keep.every` says which others stay",
+        ),
+    ],
+)
+def test_what_a_run_will_have_removed_is_told_where_it_is_named(every: str, step: int, help: str, folder: Path) -> None:
+    text = SPEC.replace("every { checkpoint = 5 }", every).replace("step = 10", f"step = {step}")
+    (folder / "wrong.lmspec").write_text(text, encoding="utf-8")
+    (found,) = compile_spec(folder / "wrong.lmspec").diagnostics.items
+    assert (found.code, found.help) == ("LM0408", help)
+    assert found.message == f"the run keeps no checkpoint of step {step}"
+    assert found.span is not None
+    assert found.span.text == str(step)
+    kept = text.replace(f"step = {step}", "step = 20")
+    (folder / "right.lmspec").write_text(kept, encoding="utf-8")
+    assert compile_spec(folder / "right.lmspec").plan is not None
+
+
 def test_an_axis_reaches_the_run_that_is_started_from(folder: Path) -> None:
     grid = """
 grid widths {

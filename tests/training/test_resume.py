@@ -136,6 +136,11 @@ def test_a_run_that_began_with_another_resumes_from_its_own_checkpoints(tmp_path
     with pytest.raises(LmcError, match="keeps no checkpoint of step 5") as caught:
         train(evolve(job_in(tmp_path / "lost"), origin=Origin(long.folder, 5)))
     assert caught.value.diagnostic.code == "LM0805"
+    help = "kept are 4, 8, 12; name one of them, or remove the folder to train it again as the file keeps it now"
+    assert caught.value.diagnostic.help == help
+    with pytest.raises(LmcError, match="no checkpoint of step 16: the run is at step 12") as caught:
+        train(evolve(job_in(tmp_path / "lost"), origin=Origin(long.folder, 16)))
+    assert caught.value.diagnostic.help == "kept are 4, 8, 12; name one of them"
 
 
 def test_what_is_taken_over_leaves_rates_and_decays_alone(tmp_path: Path) -> None:
