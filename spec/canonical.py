@@ -1,21 +1,31 @@
 """Canonical JSON: sorted keys, no spaces, shortest round-trip floats; NaN and infinity are refused.
 
-`Texts` keeps the text of nested values, which thousands of runs of a grid share.
+Thousands of specs of a grid share most of their values. `Texts` keeps the text of a field's value by the object, so
+that a spec is written by joining what is there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def _float_text(value: float) -> str:
+    return repr(value) if math.isfinite(value) else _ENCODE(value)
+
+
 _SCALARS: dict[type, Callable[[Any], str]] = {
     str: encode_basestring,
     int: int.__repr__,
+    float: _float_text,
     bool: {True: "true", False: "false"}.__getitem__,
     type(None): {None: "null"}.__getitem__,
 }
@@ -27,21 +37,39 @@ def canonical_json(value: Any) -> str:
     return _ENCODE(value) if write is None else write(value)
 
 
-def object_text(parts: Iterable[tuple[str, str]]) -> str:
-    """Return the object of members that are sorted by name and whose values are text already."""
-    return "{" + ",".join([f'"{name}":{text}' for name, text in parts]) + "}"
+def object_text(values: Mapping[str, Any]) -> str:
+    """Return an object as canonical JSON."""
+    return "{" + ",".join([f"{encode_basestring(key)}:{canonical_json(values[key])}" for key in sorted(values)]) + "}"
+
+
+@frozen(eq=False)
+class Members:
+    """What the text of a class's objects has, sorted by name.
+
+    Attributes:
+        heads: how each begins, `"name":`. read: gives the values of all of an object.
+    """
+
+    heads: tuple[str, ...]
+    read: Callable[[Any], tuple[Any, ...]]
+
+
+def members(attributes: Mapping[str, str]) -> Members:
+    """Return the members of a text from two or more attributes, by the names of the members."""
+    ordered = sorted(attributes.items())
+    heads = tuple(f"{encode_basestring(name)}:" for name, _ in ordered)
+    return Members(heads, attrgetter(*[attribute for _, attribute in ordered]))
 
 
 @define(eq=False)
 class Texts:
-    """Texts of values that are met again; each is kept with its value, so that no other takes its place in memory."""
+    """Texts of members by the objects that are their values; each object is kept, so that its id stays its own."""
 
-    kept: dict[tuple[int, int], tuple[Any, Any, str]] = Factory(dict)
+    kept: dict[Members, tuple[dict[int, tuple[Any, str]], ...]] = Factory(dict)
 
-    def once(self, value: Any, beside: Any, write: Callable[[Any, Any], str]) -> str:
-        """Return write(value, beside), computed once per pair of objects."""
-        key = (id(value), id(beside))
-        found = self.kept.get(key)
+    def of(self, which: Members) -> tuple[dict[int, tuple[Any, str]], ...]:
+        """Return what is kept of each member."""
+        found = self.kept.get(which)
         if found is None:
-            found = self.kept[key] = (value, beside, write(value, beside))
-        return found[2]
+            found = self.kept[which] = tuple([{} for _ in which.heads])
+        return found

@@ -13,13 +13,13 @@ from functools import cache
 from typing import Any
 
 import attrs
+from attrs import frozen
 
-from .canonical import Texts, canonical_json, object_text
+from .canonical import Members, Texts, canonical_json, members, object_text
 from .expr import Expr
 from .schema import fields, slot
 
 HEAD = ("kind", "revision", "variant")
-SIMPLE = frozenset({str, int, float, bool, type(None)})
 NEVER = object()
 """Equal to no value."""
 _NOTHING: Mapping[str, Any] = {}
@@ -39,55 +39,70 @@ def identity(spec: Any, neutral: Mapping[str, Any] | None = None, texts: Texts |
 
 def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "") -> str:
     """Return the part of a spec that its identity covers, as canonical JSON."""
-    parts = []
     cls: Any = type(spec)
-    for name, default, derived, shared, head in _members(cls):
-        if head is not None:
-            parts.append((name, head))
-            continue
-        value = getattr(spec, name)
-        path = prefix + name
-        if derived and path in neutral:
-            text = "" if value == neutral[path] else _text(value, neutral, texts, path + ".")
-        elif shared and type(value) not in SIMPLE:
-            text = texts.once(value, default, lambda value, default: _member_text(value, default, _NOTHING, texts, ""))
+    which, covered = _members(cls)
+    found = []
+    for head, field, kept, value in zip(which.heads, covered, texts.of(which), which.read(spec), strict=True):
+        known = kept.get(id(value))
+        if known is not None:
+            text = known[1]
+        elif field.shared:
+            text = _member(head, field, value, _NOTHING, texts, "")
+            kept[id(value)] = (value, text)
         else:
-            text = _member_text(value, NEVER if derived else default, neutral, texts, path + ".")
+            text = _member(head, field, value, neutral, texts, prefix)
         if text:
-            parts.append((name, text))
-    return object_text(parts)
+            found.append(text)
+    return "{" + ",".join(found) + "}"
 
 
-def _member_text(value: Any, default: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str) -> str:
-    """Return the text of a field, "" where it says nothing."""
-    if value is default or (type(value) is type(default) and value == default):
-        return ""
-    text = _text(value, neutral, texts, prefix)
+def _member(head: str, field: Covered, value: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str) -> str:
+    """Return the text of a field; where it says nothing, what stands there then."""
+    path = prefix + field.name
+    default = neutral.get(path, NEVER) if field.derived else field.neutral
+    if value == default and (field.derived or type(value) is type(default)):
+        return field.unsaid
+    text = _text(value, neutral, texts, path + ".")
     cls: Any = type(value)
-    return "" if type(value) is type(default) and text == _untouched(cls) else text
+    said = field.derived or type(value) is not type(default) or text != _untouched(cls)
+    return head + text if said else field.unsaid
+
+
+@frozen(eq=False)
+class Covered:
+    """A field that an identity covers.
+
+    Attributes:
+        neutral: its neutral value. derived: whether that is one of each run instead.
+        shared: whether its text is the same in every run. unsaid: the text if it says nothing; of a field
+            `revision` that is the revision of the variant.
+    """
+
+    name: str
+    neutral: Any
+    derived: bool
+    shared: bool
+    unsaid: str = ""
 
 
 @cache
-def _members(cls: Any) -> tuple[tuple[str, Any, bool, bool, str | None], ...]:
-    """Return what the text of a spec may have, sorted by name.
-
-    Of a field these are its neutral value, whether that is derived, and whether its text is the same in every run;
-    kind, revision and variant have a text.
-    """
-    found: list[tuple[str, Any, bool, bool, str | None]] = []
+def _members(cls: Any) -> tuple[Members, tuple[Covered, ...]]:
+    """Return what the text of a spec may have."""
+    found = {tag: Covered(f"lmc_{tag}", NEVER, derived=False, shared=True) for tag in HEAD}
+    heads = {tag: object_text({tag: getattr(cls, f"lmc_{tag}")})[1:-1] for tag in HEAD}
     for name, field in fields(cls).items():
         if field.metadata["identity"]:
             derived = bool(field.metadata["derived"])
             shared = not derived and not any(_derives(inner) for inner in slot(cls, name).values())
-            found.append((name, _neutral(field), derived, shared, None))
-    found += [(name, None, False, False, canonical_json(getattr(cls, f"lmc_{name}"))) for name in HEAD]
-    return tuple(sorted(found, key=lambda member: member[0]))
+            found[name] = Covered(name, _neutral(field), derived, shared, heads.get(name, ""))
+    which = members({name: field.name for name, field in found.items()})
+    return which, tuple(found[name] for name in sorted(found))
 
 
 @cache
 def _untouched(cls: Any) -> str:
     """Return the text of a nested block that says nothing but which variant it is; "" for what is no block."""
-    return object_text((n, canonical_json(getattr(cls, f"lmc_{n}"))) for n in HEAD) if hasattr(cls, "lmc_kind") else ""
+    return object_text({tag: getattr(cls, f"lmc_{tag}") for tag in HEAD}) if hasattr(cls, "lmc_kind") else ""
 
 
 def _neutral(field: attrs.Attribute[Any]) -> Any:

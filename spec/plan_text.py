@@ -6,30 +6,39 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .canonical import Texts, canonical_json
+from .canonical import Texts, canonical_json, members, object_text
 from .codec import CodecError, structure, structure_spec, unstructure
 from .diagnostic import Diagnostic, LmcError
 from .plan import FORMAT, Header, Lack, Node, Place, Plan, Point, Target
 from .schema import fields
 from .spec_text import spec_text
 
-POINT = tuple(fields(Point))
+_POINT = members({name: name for name in fields(Point)})
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the header, then nodes, points and targets, one JSON object a line."""
     yield canonical_json({"header": unstructure(plan.header)})
     texts = Texts()
+    written = {id(node.place): node.place for node in plan.nodes.values()}
+    places = {key: canonical_json(_place(place)) for key, place in written.items()}
     for node in plan.nodes.values():
-        line = {"id": node.id, "name": node.name, "place": _place(node.place)}
-        if node.lacks:
-            line["lacks"] = [[lack.what, _place(lack.place)] for lack in node.lacks]
-        yield f'{{"node":{canonical_json(line)[:-1]},"spec":{spec_text(node.spec, texts)}}}}}'
+        lacks = [[lack.what, _place(lack.place)] for lack in node.lacks]
+        told = f'"lacks":{canonical_json(lacks)},' if lacks else ""
+        name, spec = canonical_json(node.name), spec_text(node.spec, texts)
+        yield f'{{"node":{{"id":"{node.id}",{told}"name":{name},"place":{places[id(node.place)]},"spec":{spec}}}}}'
     for point in plan.points:
-        yield canonical_json({"point": {name: getattr(point, name) for name in POINT}})
+        yield f'{{"point":{_point_text(point)}}}'
     for target in plan.targets:
         yield canonical_json({"target": unstructure(target)})
     yield canonical_json({"end": {"nodes": len(plan.nodes), "points": len(plan.points)}})
+
+
+def _point_text(point: Point) -> str:
+    """Return the canonical JSON of a point, whose members are texts and objects of plain values."""
+    said = zip(_POINT.heads, _POINT.read(point), strict=True)
+    texts = [head + (object_text(v) if isinstance(v, dict) else canonical_json(v)) for head, v in said]
+    return "{" + ",".join(texts) + "}"
 
 
 def parse_plan(lines: Iterable[str], path: str) -> Plan:

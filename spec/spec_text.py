@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .canonical import Texts, canonical_json, object_text
+from .canonical import Members, Texts, canonical_json, members
 from .codec import unstructure
 from .schema import fields
 
@@ -15,25 +15,20 @@ TAGS = ("kind", "variant")
 def spec_text(spec: Any, texts: Texts) -> str:
     """Return a registered spec as canonical JSON."""
     cls: Any = type(spec)
-    return object_text(
-        [(name, _text(getattr(spec, name), texts) if tag is None else tag) for name, tag in _members(cls)]
-    )
+    which = _members(cls)
+    found = []
+    for head, kept, value in zip(which.heads, texts.of(which), which.read(spec), strict=True):
+        known = kept.get(id(value))
+        if known is None:
+            known = kept[id(value)] = (value, head + _text(value, texts))
+        found.append(known[1])
+    return "{" + ",".join(found) + "}"
 
 
 @cache
-def _members(cls: Any) -> tuple[tuple[str, str | None], ...]:
-    """Return the members of a spec's text, sorted by name; kind and variant with their text."""
-    found: list[tuple[str, str | None]] = [(name, None) for name in fields(cls)]
-    found += [(name, canonical_json(getattr(cls, f"lmc_{name}"))) for name in TAGS]
-    return tuple(sorted(found))
+def _members(cls: Any) -> Members:
+    return members({**{name: name for name in fields(cls)}, **{tag: f"lmc_{tag}" for tag in TAGS}})
 
 
 def _text(value: Any, texts: Texts) -> str:
-    cls = type(value)
-    if value is None or cls is str or cls is int or cls is float or cls is bool:
-        return canonical_json(value)
-    if value == ():
-        return "[]"
-    if hasattr(cls, "lmc_kind"):
-        return texts.once(value, None, lambda block, _: spec_text(block, texts))
-    return texts.once(value, None, lambda held, _: canonical_json(unstructure(held)))
+    return spec_text(value, texts) if hasattr(type(value), "lmc_kind") else canonical_json(unstructure(value))

@@ -61,13 +61,14 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
     _check_names(builder, decl, cell, spec, bool(probes))
     _check_evaluated(builder, cell, spec, points)
     inputs = dict.fromkeys(probes)
+    names = [(name, name.split(".")[0]) for name in plot_names(spec)]
     for point in points:
         inputs[point.run] = None
-        for name in plot_names(spec):
+        for name, head in names:
             if name == "loss.valid":
                 inputs.update(dict.fromkeys(n for n in point.evals.values() if _is_valid_loss(builder.nodes[n].spec)))
-            elif name.split(".")[0] in point.evals:
-                inputs[point.evals[name.split(".")[0]]] = None
+            elif head in point.evals:
+                inputs[point.evals[head]] = None
     spec = evolve(spec, read=tuple(inputs))
     node_id, place = identity(spec), builder.place(decl.name_span)
     builder.nodes[node_id] = Node(node_id, spec, decl.name, place, lacks(builder, cell, spec))

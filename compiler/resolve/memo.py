@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from attrs import define, field
 
 from .problems import Early, Problem
+
+MISSING = object()
+
+
+@define(eq=False)
+class Table:
+    """What a computation gave, by the present values of the axes that it reads.
+
+    Attributes:
+        axes: their numbers. present: gives their values at a point; one axis by itself, several as a tuple.
+    """
+
+    axes: frozenset[int]
+    present: Callable[[Sequence[Any]], Hashable]
+    results: dict[Hashable, Any] = field(factory=dict)
 
 
 @define(eq=False)
@@ -15,13 +31,14 @@ class Memo:
     """Values by the axes that they depend on.
 
     `point` holds the present value of every axis. A computation notes the axes that it reads; its result is kept
-    under their values. A later computation of the same key with the same values would read the same and so is skipped.
-    What needs an axis before there are points is not kept.
+    under their values, or as `settled` if it reads none. A later computation of the same key with the same values
+    would read the same and so is skipped. What needs an axis before there are points is not kept.
     """
 
     point: list[Any] = field(factory=list)
     reading: list[set[int]] = field(factory=list)
-    kept: dict[Any, tuple[tuple[int, ...], dict[tuple[Any, ...], Any]]] = field(factory=dict)
+    settled: dict[Any, Any] = field(factory=dict)
+    varying: dict[Any, Table] = field(factory=dict)
 
     def axis(self, number: int) -> Any:
         """Return the present value of an axis and note that it was read."""
@@ -42,21 +59,22 @@ class Memo:
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return compute(), or what it returned or raised before for the same values of the axes it reads."""
-        kept = self.kept.get(key)
-        if kept is not None:
-            deps, table = kept
-            point = self.point
-            values = tuple([id(point[i]) for i in deps]) if deps else ()
-            if values in table:
-                if deps and self.reading:
-                    self.reading[-1].update(deps)
-                result = table[values]
-                if isinstance(result, Problem):
-                    raise result
-                return result
-        else:
-            deps, table = (), {}
-        self.reading.append(set(deps))
+        result = self.settled.get(key, MISSING)
+        if result is MISSING:
+            table = self.varying.get(key)
+            if table is not None:
+                result = table.results.get(table.present(self.point), MISSING)
+            if result is MISSING:
+                result = self._computed(key, compute, table)
+            elif table is not None and self.reading:
+                self.reading[-1] |= table.axes
+        if isinstance(result, Problem):
+            raise result
+        return result
+
+    def _computed(self, key: Any, compute: Callable[[], Any], table: Table | None) -> Any:
+        """Return what compute() returns or raises now, and keep it."""
+        self.reading.append(set() if table is None else set(table.axes))
         try:
             result = compute()
         except Early:
@@ -67,11 +85,10 @@ class Memo:
         read = self.reading.pop()
         if self.reading:
             self.reading[-1] |= read
-        found = tuple(sorted(read))
-        if found != deps or key not in self.kept:
-            deps, table = found, {}
-            self.kept[key] = (deps, table)
-        table[tuple([id(self.point[i]) for i in deps])] = result
-        if isinstance(result, Problem):
-            raise result
+        if not read:
+            self.settled[key] = result
+            return result
+        if table is None or read != table.axes:
+            table = self.varying[key] = Table(frozenset(read), itemgetter(*sorted(read)))
+        table.results[table.present(self.point)] = result
         return result

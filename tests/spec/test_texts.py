@@ -22,6 +22,7 @@ from lmc.spec.optim import AdamW
 from lmc.spec.schedule import Constant, Cosine
 from lmc.spec.schema import fields
 from lmc.spec.spec_text import spec_text
+from lmc.spec.tokenizer import HfTokenizer
 from lmc.spec.train import Train
 from lmc.spec.units import Glob, Steps
 
@@ -101,8 +102,9 @@ trains = st.builds(
 )
 evals = st.builds(AnswersEval, run=names, protocols=st.lists(names, max_size=2).map(tuple), automaton=st.none() | names)
 paths = st.sampled_from(["vocab", "mixer.kv_heads", "mlp.hidden", "positions.length", "steps", "tokens", "every.log"])
+tokenizers = st.builds(HfTokenizer, repo=names, revision=st.none() | names)
 neutrals = st.dictionaries(paths, st.none() | few)
-specs = st.one_of(models, data, trains, evals)
+specs = st.one_of(models, data, trains, evals, tokenizers)
 
 
 @given(st.lists(st.tuples(specs, neutrals), min_size=1, max_size=8))
