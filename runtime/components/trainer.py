@@ -31,8 +31,8 @@ from ..training.observer import Observer
 from ..training.precision import parameters_in
 from ..training.resume import kept_step, load_model
 from ..training.saver import signed
-from ..training.schedule import Ints
-from ..training.stages import slots_seen, stage_at
+from ..training.sizes import Slots, slots_seen
+from ..training.stages import stage_at
 from ..training.stopping import ends
 from .base import Component, StoredComponent
 from .shown import tracker_of
@@ -264,15 +264,15 @@ class TrainerNode(StoredComponent[TransformerModel]):
         return parameters_in(self.spec.precision, self.placement(session))
 
 
-def seconds_left(first: TrainRecord, now: TrainRecord, done: Ints | range) -> float | None:
+def seconds_left(first: TrainRecord, now: TrainRecord, done: Slots) -> float | None:
     """Return the seconds to the last step at the rate since the first record of this process; None at that one.
 
-    `done` [N + 1] is what has been done after each step, in a unit that takes about the same time.
+    `done` is what has been done after each step, in a unit that takes about the same time.
     """
     if now.step == first.step:
         return None
-    rate = (now.seconds - first.seconds) / int(done[now.step] - done[first.step])
-    return int(done[-1] - done[now.step]) * rate
+    rate = (now.seconds - first.seconds) / (done[now.step] - done[first.step])
+    return (done[-1] - done[now.step]) * rate
 
 
 def observer_of(session: Session, node_id: str) -> Observer:

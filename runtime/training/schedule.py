@@ -95,11 +95,13 @@ def product(schedule: Product, peak: float, step: int, steps: int) -> float:
     return peak * math.prod(value_at(part, peak, step, steps) / peak for part in schedule.parts.values())
 
 
-def whole_values(schedule: Schedule, peak: int, least: int, first: int, count: int, steps: int) -> Ints:
-    """Return int64[count], the values of a schedule at the updates from `first` on, rounded to whole numbers.
+def whole_value(schedule: Schedule, peak: int, least: int, step: int, steps: int) -> int:
+    """Return the value of a schedule at an update, rounded; at least `least`, or the peak if that is less."""
+    return max(round(value_at(schedule, float(peak), step, steps)), min(least, peak))
 
-    None is below `least`, nor below the peak if that is less.
-    """
-    updates = range(first, first + count)
-    values = np.fromiter((value_at(schedule, float(peak), step, steps) for step in updates), np.float64, count)
-    return np.maximum(np.rint(values).astype(np.int64), min(least, peak))
+
+def whole_values(schedule: Schedule, peak: int, least: int, updates: range, steps: int) -> Ints:
+    """Return int64[N], what `whole_value` gives at each of the updates."""
+    values = (value_at(schedule, float(peak), step, steps) for step in updates)
+    rounded = np.rint(np.fromiter(values, np.float64, len(updates))).astype(np.int64)
+    return np.maximum(rounded, min(least, peak))

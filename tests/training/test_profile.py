@@ -18,7 +18,7 @@ from lmc.runtime.training import clock, loop, machine
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.meter import work_of
 from lmc.runtime.training.profile_report import report
-from lmc.runtime.training.stages import slots_seen
+from lmc.runtime.training.sizes import slots_seen
 from lmc.runtime.training.step import step_batches
 from lmc.spec.data import Text
 from lmc.spec.diagnostic import LmcError

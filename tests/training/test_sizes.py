@@ -2,7 +2,10 @@
 
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,12 @@ from support.training import job_in, losses, same, weights
 
 from lmc.runtime.data.batch import Batch, Example, collate, cropped
 from lmc.runtime.data.order import draws, mix
-from lmc.runtime.training import autotune
+from lmc.runtime.training import autotune, sizes
 from lmc.runtime.training.job import Interrupted, TrainJob
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.schedule import value_at, whole_values
-from lmc.runtime.training.stages import slots_seen, stages_of
+from lmc.runtime.training.sizes import BLOCK, Sizes, slots_seen
+from lmc.runtime.training.stages import stages_of
 from lmc.runtime.training.step import read_batches
 from lmc.spec.schedule import Constant, Cosine, Linear, Product, Schedule, StepTable, WarmupStableDecay
 from lmc.spec.train import Every, Train
@@ -101,7 +105,7 @@ def test_a_cropped_example_trains_what_its_first_tokens_predict(n: int, length: 
 def test_whole_values_are_those_of_the_steps_one_by_one(
     peak: int, count: int, schedule: Schedule, before: int, least: int
 ) -> None:
-    found = whole_values(schedule, peak, least, before + 1, count, 17)
+    found = whole_values(schedule, peak, least, range(before + 1, before + 1 + count), 17)
     one_by_one = (value_at(schedule, float(peak), before + 1 + i, 17) for i in range(count))
     assert found.tolist() == [max(min(least, peak), round(value)) for value in one_by_one]
 
@@ -117,6 +121,76 @@ def test_a_million_steps_are_soon_counted(tmp_path: Path) -> None:
     for step in range(1, 10**6, 1000):
         stage.place(step), stage.batch(step)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+def test_sums_are_those_of_all_steps_wherever_one_begins_to_ask(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "BLOCK", 4)
+    monkeypatch.setattr(sizes, "BLOCKS_KEPT", 2)
+    values = [max(1, round(value_at(schedule, 16.0, step, 30))) for step in range(3, 26)]
+    sums = [0, *accumulate(values)]
+    for order in (range(24), range(23, -1, -1), [20, 3, 8, 23, 0, 12, 13, 4]):
+        found = Sizes(schedule, 16, 1, first=3, count=23, whole=30)
+        assert [found.before(number) for number in order] == [sums[number] for number in order]
+        assert [found.of(number) for number in range(23)] == values
+        assert len(found.inside) <= 2
+
+
+def test_threads_find_the_same_sums() -> None:
+    found = Sizes(Cosine(warmup=Steps(100)), 64, 1, first=1, count=5 * BLOCK, whole=5 * BLOCK)
+    alone = evolve(found, sums={0: 0}, inside={})
+    asked = [4 * BLOCK + 7, 3 * BLOCK, 5 * BLOCK, 17] * 4
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(found.before, asked)) == [alone.before(number) for number in asked]
+
+
+@pytest.mark.parametrize("size", ["batch_schedule", "length_schedule", "stages"])
+def test_ten_billion_steps_need_no_room(size: str, tmp_path: Path) -> None:
+    many = 10**10
+    changes: dict[str, Any] = {} if size == "stages" else {size: Cosine(warmup=Steps(10**6))}
+    job = staged_job(tmp_path) if size == "stages" else sized_job(tmp_path, steps=Steps(many), batch=64, **changes)
+    if size == "stages":
+        stages = tuple(evolve(stage, steps=Steps(many)) for stage in job.spec.stages)
+        job = evolve(job, spec=evolve(job.spec, steps=Steps(3 * many), stages=stages, batch_schedule=None))
+    tracemalloc.start()
+    first, last = stages_of(job)[0], stages_of(job)[-1]
+    asked = [(first.place(step), first.batch(step), first.length(step)) for step in (1, 2, 10**5)]
+    end = (last.batch(last.last), last.length(last.last))
+    done = slots_seen(job.spec, job.seq_lens)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 2**20
+    mean = LENGTH * 64 / 2 * many
+    if size == "batch_schedule":
+        assert asked[0] == (0, 1, None)
+        assert asked[2] == (sum(max(1, round(64 * step / 10**6)) for step in range(1, 10**5)), 6, None)
+        assert end == (1, None)
+        assert done[-1] == pytest.approx(mean, rel=5e-3)
+    elif size == "length_schedule":
+        assert asked == [(0, 64, 2), (64, 64, 2), (64 * (10**5 - 1), 64, 2)]
+        assert end == (64, 2)
+        assert done[-1] == pytest.approx(mean + LENGTH * 64 * 2 * many / LENGTH / 8, rel=0.1)
+    else:
+        assert asked == [(0, 6, None), (6, 6, None), (6 * (10**5 - 1), 6, None)]
+        assert (last.first, end) == (0, (2, None))
+        assert done[-1] == many * (6 * 12 + 3 * 24 + 2 * 12)
+        assert done[many + 1] == many * 6 * 12 + 3 * 24
+    assert len(done) == job.spec.num_steps() + 1
+    with pytest.raises(IndexError):
+        done[len(done)]
+
+
+def test_what_is_left_of_a_long_run_is_near_what_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    job = sized_job(tmp_path, steps=Steps(5000), batch=64, batch_schedule=RISING, length_schedule=SCHEDULES[1])
+    exact = list(slots_seen(job.spec, [LENGTH]))
+    batches, lengths = wanted(job.spec, 64, RISING, 1), wanted(job.spec, LENGTH, SCHEDULES[1], 2)
+    assert exact == [0, *accumulate(batch * length for batch, length in zip(batches, lengths, strict=True))]
+    monkeypatch.setattr(sizes, "POINTS", 1000)
+    near = list(slots_seen(job.spec, [LENGTH]))
+    assert len(near) == len(exact)
+    assert near == pytest.approx(exact, abs=0.002 * exact[-1])
 
 
 @pytest.mark.parametrize("micro_batch", [None, 4])

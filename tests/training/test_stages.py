@@ -24,7 +24,8 @@ from lmc.runtime.training.job import Interrupted, Origin, TrainJob
 from lmc.runtime.training.loop import train
 from lmc.runtime.training.resume import load_model
 from lmc.runtime.training.schedule import value_at
-from lmc.runtime.training.stages import slots_seen, stage_at, stages_of
+from lmc.runtime.training.sizes import slots_seen
+from lmc.runtime.training.stages import stage_at, stages_of
 from lmc.spec.codec import structure, unstructure
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.model import Alibi, Nope, Rope
