@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
+from ..spec.lock import Input, Lock
 from ..spec.plan import Plan
 from ..spec.records import Execution
 from .events import Emit, Event
 from .inputs import InputDigests
+from .lock.names import names_opened
+from .lock.opened import check_opened
 from .placement import Placement
 from .store.made import Made, blocks_of, source_of
 from .store.run_store import NodeFolder, RunStore
@@ -35,6 +38,7 @@ class Session:
         started: wall time at which the command began; failures since then are not tried again.
         replay: whether probes of finished trainings repeat them to record.
         execution: an execution record that trainings are pinned to.
+        lock: what the vocabularies and tables that are opened must be.
         source, blocks: what the plan was compiled from, and the block of each node, as the store keeps them.
     """
 
@@ -50,6 +54,7 @@ class Session:
     started: float
     replay: bool = False
     execution: Execution | None = None
+    lock: Lock = Factory(Lock)
     products: dict[str, Any] = Factory(dict)
     source: dict[str, Any] = Factory(lambda self: source_of(self.plan.header, self.store.path), takes_self=True)
     blocks: dict[str, str] = Factory(lambda self: blocks_of(self.plan), takes_self=True)
@@ -76,6 +81,11 @@ class Session:
         digest, name = self.digests.of(node_id), self.names.get(node_id, "")
         made = Made(self.source, self.blocks.get(node_id, ""), self.digests.files(node_id))
         return self.store.open_node(self.plan.nodes[node_id], digest, name, made)
+
+    def check_opened(self, spec: Any, value: Callable[[], dict[Input, str]]) -> None:
+        """Raise LmcError (LM0718) if what was opened for a spec is not what the lock says, if it lists that."""
+        if any(item in self.lock.values for item in names_opened(spec)):
+            check_opened(self.lock, value())
 
     def say(self, kind: Any, node_id: str, **data: Any) -> None:
         """Emit an event about a node."""

@@ -15,6 +15,7 @@ from types import FrameType
 
 from ..spec.codec import structure
 from ..spec.diagnostic import Diagnostic, LmcError
+from ..spec.lock import Lock
 from ..spec.plan import closure
 from ..spec.records import Execution
 from .events import Event
@@ -52,7 +53,7 @@ def work(options: argparse.Namespace) -> int:
     from . import graph
     from .extras import check_trackers
     from .inputs import InputDigests
-    from .lock.hold import held
+    from .lock.hold import held, read_lock
     from .placement import default_placement
     from .session import Session
     from .store.plan_files import read_plan
@@ -80,6 +81,7 @@ def work(options: argparse.Namespace) -> int:
         started=options.started or time.time(),
         replay=options.replay,
         execution=read_execution(options.execution),
+        lock=read_lock(plan.header) or Lock(),
     )
     walk = graph.Walk(session, nodes)
     states = walk.run()

@@ -11,6 +11,7 @@ from ...spec.model import Transformer
 from ...spec.model_rules import missing_ids
 from ...spec.tokenizer import BpeTokenizer, ByteTokenizer, HfTokenizer, TiktokenTokenizer
 from ..inputs import read_text
+from ..lock.opened import vocabulary_of
 from ..registry import builds
 from ..session import Session
 from ..store.run_store import NodeFolder
@@ -30,8 +31,10 @@ class TokenizerNode(Component[Tokenizer]):
     """A tokenizer that needs no training."""
 
     def build(self, session: Session) -> Tokenizer:
-        """Read the tokenizer."""
-        return build_tokenizer(self.spec, session.root)
+        """Read the tokenizer. Raises LmcError (LM0718) for another vocabulary than the lock's."""
+        tokenizer = build_tokenizer(self.spec, session.root)
+        session.check_opened(self.spec, lambda: vocabulary_of(self.spec, tokenizer))
+        return tokenizer
 
 
 @builds(BpeTokenizer)
@@ -51,8 +54,10 @@ class TrainedTokenizerNode(StoredComponent[Tokenizer]):
         return {"tokens": len(ranks), "size": spec.size}
 
     def build(self, session: Session) -> Tokenizer:
-        """Read the trained vocabulary."""
-        return trained_tokenizer(self.spec, session.folder(self.node.id).path / VOCABULARY)
+        """Read the trained vocabulary. Raises LmcError (LM0718) for another than the lock's."""
+        tokenizer = trained_tokenizer(self.spec, session.folder(self.node.id).path / VOCABULARY)
+        session.check_opened(self.spec, lambda: vocabulary_of(self.spec, tokenizer))
+        return tokenizer
 
 
 def with_vocabulary(model: Transformer, tokenizer: Tokenizer | None) -> Transformer:

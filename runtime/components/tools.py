@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -10,6 +11,7 @@ from ...spec.protocol import Automaton, CalculatorProtocol, PythonProtocol, Sear
 from ...spec.store import Duckdb, Postgres, Sqlite
 from ..generation.toolkit import Toolkit, build_toolkit
 from ..inputs import is_made
+from ..lock.opened import schema_of
 from ..registry import builds
 from ..session import Session
 from ..store.run_store import NodeFolder
@@ -31,12 +33,18 @@ class StoreNode(StoredComponent[Database]):
         if is_made(self.spec):
             make_store(self.spec, session.root, folder.path)
         else:
-            open_store(self.spec, session.root, folder.path)
+            self._open(session, folder.path)
         return {}
 
     def build(self, session: Session) -> Database:
         """Open the database read-only."""
-        return open_store(self.spec, session.root, session.folder(self.node.id).path)
+        return self._open(session, session.folder(self.node.id).path)
+
+    def _open(self, session: Session, folder: Path) -> Database:
+        """Open the database. Raises LmcError (LM0718) for other columns than the lock's."""
+        database = open_store(self.spec, session.root, folder)
+        session.check_opened(self.spec, lambda: schema_of(self.spec, database))
+        return database
 
 
 @builds(SqlProtocol, CalculatorProtocol, PythonProtocol, SearchProtocol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -63,7 +63,7 @@ class Relocked:
         yield from (f"  {change_line(drift)}" for drift in self.changed)
 
 
-def relocked(plan: Plan, nodes: Iterable[str]) -> Relocked:
+def relocked(plan: Plan, nodes: Collection[str]) -> Relocked:
     """Write what these nodes read into the lock, which is made if there is none; commits that it has stay.
 
     Raises LmcError: LM0804 for the lock, and as `read_lock` and `Present.wholly` do.

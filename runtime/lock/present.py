@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from attrs import define, field
@@ -11,9 +11,9 @@ from ...spec.data import Text
 from ...spec.lock import Input, Lock
 from ...spec.plan import Plan
 from ...spec.sources import Url
-from ..data.download import fetched
 from ..inputs import InputDigests
-from ..repositories import newest_commit, parts, repository
+from ..repositories import newest_commit, parts, pinned, repository
+from .names import names_opened
 
 
 @define
@@ -31,21 +31,29 @@ class Present:
     def cheaply(self, nodes: Iterable[str], lock: Lock) -> dict[Input, str]:
         """Return what can be known without asking a server: files and the digests that addresses are known by.
 
-        A repository is what the lock says, for it is read at that commit, and otherwise "". Raises LmcError (LM0701).
+        A repository is what the lock says, for it is read at that commit, and otherwise "". So are vocabularies and
+        tables, which are compared when they are opened, if the lock lists them. Raises LmcError (LM0701).
         """
         found: dict[Input, str] = {}
         for node_id in nodes:
             own = {**self._files(node_id), **self._urls(node_id)}
             for repo in self._repositories(node_id):
                 own[repo.input] = lock.values.get(repo.input, "")
+            for item in names_opened(self.plan.nodes[node_id].spec):
+                if item in lock.values:
+                    own[item] = lock.values[item]
             found |= self._read_by(node_id, own)
         return found
 
-    def wholly(self, nodes: Iterable[str], keep: Lock) -> dict[Input, str]:
+    def wholly(self, nodes: Collection[str], keep: Lock) -> dict[Input, str]:
         """Return what all inputs are: addresses are fetched, and the hub is asked for commits that `keep` lacks.
 
-        Raises LmcError: LM0701 for a missing file, LM0702 and LM0717 for an address, LM0715 and LM0717 for the hub.
+        Raises LmcError: LM0701 for a missing file, LM0702 and LM0717 for an address, LM0715 and LM0717 for the hub, and
+        as `opened` does.
         """
+        from ..data.download import fetched
+        from .opened import opened
+
         found: dict[Input, str] = {}
         for node_id in nodes:
             own = {**self._files(node_id), **self._urls(node_id)}
@@ -55,6 +63,11 @@ class Present:
                 if repo.input not in found:
                     own[repo.input] = keep.values.get(repo.input) or f"commit:{newest_commit(repo)}"
             found |= self._read_by(node_id, own)
+        held = pinned(self.plan, Lock(found))
+        for node_id in nodes:
+            spec = held.nodes[node_id].spec
+            if not all(item in found for item in names_opened(spec)):
+                found |= self._read_by(node_id, opened(spec, self.digests.root))
         return found
 
     def _read_by(self, node_id: str, own: dict[Input, str]) -> dict[Input, str]:

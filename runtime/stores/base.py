@@ -28,6 +28,9 @@ class Source(Protocol):
         Rows of a file come as they were written, those of a server in the order of their key.
         """
 
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Return each column of a table and its type as the database calls it. Raises LmcError as `read` does."""
+
 
 @frozen
 class TableView:

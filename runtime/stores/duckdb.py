@@ -42,6 +42,15 @@ class DuckdbFile:
         except duckdb.Error as error:
             raise unreadable(table, self.place, error) from error
 
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Return each column and its type. Raises LmcError: LM0702, LM0709."""
+        duckdb = library("duckdb", "sql", "a DuckDB store")
+        try:
+            with closing(duckdb.connect(str(self.path), read_only=True)) as connection:
+                return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {quote(table)}").fetchall()]
+        except duckdb.Error as error:
+            raise unreadable(table, self.place, error) from error
+
 
 def write_table(path: Path, name: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Add a table of text to a file; the first column is its key. Raises LmcError (LM0709)."""

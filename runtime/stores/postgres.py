@@ -13,9 +13,14 @@ from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.units import Env
 from ..extras import library
 from .base import unreadable
+from .values import quote
 
 CONNECT_SECONDS = 10
 BATCH = 10_000
+COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
+"""
 
 
 @frozen
@@ -48,6 +53,16 @@ class PostgresServer:
         with closing(self._connect(sql)) as connection:
             try:
                 yield from connection.execution_options(yield_per=BATCH).execute(query)
+            except sql.exc.SQLAlchemyError as error:
+                raise unreadable(table, self.place, error) from error
+
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Return each column and its type, a table's by the role's search path. Raises LmcError as `read` does."""
+        sql = library("sqlalchemy", "sql", "a PostgreSQL store")
+        name = quote(table) if self.schema is None else f"{quote(self.schema)}.{quote(table)}"
+        with closing(self._connect(sql)) as connection:
+            try:
+                return [(row[0], row[1]) for row in connection.execute(sql.text(COLUMNS), {"table": name})]
             except sql.exc.SQLAlchemyError as error:
                 raise unreadable(table, self.place, error) from error
 

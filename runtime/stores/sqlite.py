@@ -36,6 +36,15 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise unreadable(table, self.place, error) from error
 
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Return each column and its type as it was declared. Raises LmcError (LM0702)."""
+        try:
+            with closing(connect(self.path)) as connection:
+                rows = connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
+                return [(name, kind) for name, kind in rows]
+        except sqlite3.Error as error:
+            raise unreadable(table, self.place, error) from error
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a database file for reading only."""

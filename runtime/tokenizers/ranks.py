@@ -33,9 +33,13 @@ def read_ranks(path: Path) -> Ranks:
 
 def write_ranks(path: Path, ranks: Mapping[bytes, int]) -> None:
     """Write ranks whole or not at all."""
+    write_whole(path, ranks_text(ranks))
+
+
+def ranks_text(ranks: Mapping[bytes, int]) -> str:
+    """Return ranks as their file holds them."""
     ordered = sorted(ranks.items(), key=lambda item: item[1])
-    lines = (f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ordered)
-    write_whole(path, "".join(lines))
+    return "".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ordered)
 
 
 def damaged(path: Path, reason: str) -> LmcError:
