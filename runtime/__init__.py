@@ -18,6 +18,7 @@ def load(
     *,
     store: str | Path = "runs",
     device: str | None = None,
+    part: str | None = None,
     context: int | None = None,
     lanes: int = 64,
     memory: int = 2**30,
@@ -28,13 +29,14 @@ def load(
         run: its name or id.
         store: the folder of the run store.
         device: cpu, cuda, cuda:1 ...; None for cuda if present.
+        part: of its data, the one whose tools answer: needed where parts of a mixture have different ones.
         context: most tokens of a prompt and its continuation; None for what the run was trained on.
         lanes: most prompts that are continued at a time.
         memory: most bytes that are kept of what was read, so that it is not read again.
 
-    Raises LmcError: LM0805 without a whole checkpoint, LM0809 for an unknown or ambiguous run, LM0903 for a device that
-    this machine has not.
+    Raises LmcError: LM0805 without a whole checkpoint, LM0809 for an unknown or ambiguous run, LM0810 for an unknown
+    part and for tools that are ambiguous, LM0903 for a device that this machine has not.
     """
     from .talk.loaded import load_run
 
-    return load_run(Path(store), run, device, context=context, lanes=lanes, memory=memory)
+    return load_run(Path(store), run, device, part=part, context=context, lanes=lanes, memory=memory)

@@ -11,7 +11,9 @@ from .common import number
 
 
 def add_sampling(command: argparse.ArgumentParser) -> None:
-    """Add how long continuations are, and how their tokens are drawn."""
+    """Add whose tools answer, how long continuations are, and how their tokens are drawn."""
+    part = "part of its data whose tools answer, where parts of a mixture have different ones"
+    command.add_argument("--part", metavar="NAME", help=part)
     limits = command.add_argument_group("length")
     limits.add_argument("--max-tokens", type=number(1, int), default=256, help="longest continuation (default: 256)")
     stop = r"end at it, taken as it is: a line end is $'\n' in the shell (repeatable)"
@@ -36,7 +38,8 @@ def loaded(options: argparse.Namespace, **more: Any) -> Any:
     """Return the run that is named, loaded for generation."""
     from ...runtime import load
 
-    return load(options.name, store=options.store, device=options.device, context=options.context, **more)
+    chosen = {name: getattr(options, name) for name in ("store", "device", "part", "context")}
+    return load(options.name, **chosen, **more)
 
 
 def drawn_by(options: argparse.Namespace, kind: Callable[..., Any]) -> Any:

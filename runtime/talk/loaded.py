@@ -9,8 +9,6 @@ from attrs import evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ...spec.model import Rope
-from ...spec.protocol import Automaton
-from ..components.tools import AutomatonNode
 from ..components.trainer import TrainerNode
 from ..finished import open_run
 from ..generation.engine import Engine
@@ -22,8 +20,8 @@ from ..generation.session import Session as Dialogue
 from ..generation.session import one_or_more
 from ..generation.toolkit import Toolkit
 from ..models.transformer import TransformerModel
-from ..session import Session
 from ..tokenizers.base import Tokenizer
+from .spoken import toolkit_of
 
 GREEDY = Sampling()
 """Always the likeliest token."""
@@ -35,7 +33,7 @@ class LoadedRun:
 
     Attributes:
         name: what it was asked for as.
-        toolkit: the protocols that its data speaks, with their tools; None if it speaks none.
+        toolkit: the protocols that its data, or the part of it that was asked for, speaks; None if it speaks none.
         engine: continues prompts; what it has read is kept in its prefix tree.
     """
 
@@ -124,13 +122,15 @@ class LoadedRun:
         return tuple(self.tokenizer.encode_pieces(self.tokenizer.pieces(text), start=False))
 
 
-def load_run(store: Path, name: str, device: str | None, *, context: int | None, lanes: int, memory: int) -> LoadedRun:
+def load_run(
+    store: Path, name: str, device: str | None, *, part: str | None, context: int | None, lanes: int, memory: int
+) -> LoadedRun:
     """Load a run of a store; see `lmc.runtime.load`."""
     found = open_run(store, name, device)
     session, run = found.session, found.run
     tokenizer: Tokenizer = session.product(run.data.tokenizer)
     model = run.load(session, found.folder, run.loading(session))
-    toolkit = _toolkit(session)
+    toolkit = toolkit_of(session, run, part)
     longest = trained_length(run, found.folder, model) if context is None else context
     if model.spec.longest is not None and longest > model.spec.longest:
         message = f"the model has learned {model.spec.longest:,} positions; a context of {longest:,} is more"
@@ -144,12 +144,3 @@ def trained_length(run: TrainerNode, folder: Path, model: TransformerModel) -> i
     """Return the most tokens that a run was trained on, by itself or in the weights that it started from."""
     own, positions = run.longest(folder), model.spec.positions
     return max(own, positions.reach) if model.spec.weights is not None and isinstance(positions, Rope) else own
-
-
-def _toolkit(session: Session) -> Toolkit | None:
-    for node_id, node in session.plan.nodes.items():
-        component = session.components[node_id]
-        if isinstance(node.spec, Automaton) and isinstance(component, AutomatonNode):
-            toolkit: Toolkit = session.product(component)
-            return toolkit
-    return None
