@@ -60,6 +60,10 @@ def explanation(code: Code) -> str:
     examples = code.examples()
     if examples is not None:
         text += f"\nWrong:\n\n{_indented(examples[0])}\nRight:\n\n{_indented(examples[1])}"
+    session = code.session()
+    if session is not None:
+        wrong, said, right = map(_indented, session)
+        text += f"\nWrong:\n\n{wrong}\nThen it says:\n\n{said}\nWhat repairs it:\n\n{right}"
     return text
 
 

@@ -1,7 +1,8 @@
 """The table of codes. Codes are stable and never used again for something else.
 
 Each code that a file can trigger has an example in `examples/NNNN.lmspec` beside this module: a failing file, a line
-`---`, and the repaired file. `how` says how a code without an example comes about.
+`---`, and the repaired file. What else a user does has one in `examples/NNNN.sh`: commands that fail, what is said, and
+commands that repair it, with `---` between them; `...` stands for what differs between machines. Tests type them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from attrs import frozen
 
 @frozen
 class Code:
-    """A kind of mistake: its title, what it means, and for codes without an example how it comes about."""
+    """A kind of mistake: its title, what it means, and for what no file alone triggers how it comes about."""
 
     code: str
     title: str
@@ -22,11 +23,17 @@ class Code:
 
     def examples(self) -> tuple[str, str] | None:
         """Return a failing and a repaired file, or None for a code that no file alone can trigger."""
-        path = files("lmc.compiler.diagnostics").joinpath("examples", f"{self.code[2:]}.lmspec")
-        if not path.is_file():
-            return None
-        failing, _, fixed = path.read_text(encoding="utf-8").partition("---\n")
-        return failing, fixed
+        parts = self._parts("lmspec")
+        return None if parts is None else (parts[0], parts[1])
+
+    def session(self) -> tuple[str, str, str] | None:
+        """Return commands that fail, what is said of them, and commands that repair it, or None."""
+        parts = self._parts("sh")
+        return None if parts is None else (parts[0], parts[1], parts[2])
+
+    def _parts(self, suffix: str) -> list[str] | None:
+        path = files("lmc.compiler.diagnostics").joinpath("examples", f"{self.code[2:]}.{suffix}")
+        return path.read_text(encoding="utf-8").split("---\n") if path.is_file() else None
 
 
 _TABLE = (

@@ -119,7 +119,7 @@ def _cell(text: str) -> str:
 
 
 def code_page(code: Code) -> str:
-    """Return the page of a diagnostic: what it means, a file that has it, what is said, and the file repaired."""
+    """Return the page of a diagnostic: what it means, a file or commands that have it, what is said, and a repair."""
     lines = [f"# {code.code}: {code.title}", "", code.explanation, ""]
     if code.how:
         lines += [f"For example: {code.how}.", ""]
@@ -128,6 +128,11 @@ def code_page(code: Code) -> str:
         failing, fixed = examples
         lines += ["Wrong:", "", "```lmspec", failing.rstrip(), "```", "", "`lmc check` says:", ""]
         lines += ["```text", said(failing).rstrip(), "```", "", "Right:", "", "```lmspec", fixed.rstrip(), "```", ""]
+    session = code.session()
+    if session is not None:
+        wrong, told, right = (text.rstrip() for text in session)
+        lines += ["Wrong:", "", "```sh", wrong, "```", "", "Then it says:", "", "```text", told, "```", ""]
+        lines += ["What repairs it:", "", "```sh", right, "```", ""]
     return "\n".join(lines)
 
 

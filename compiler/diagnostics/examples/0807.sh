@@ -1,0 +1,13 @@
+yes "the quick brown fox jumps over the lazy dog." | head -n 100 > book.txt
+cat > s.lmspec <<'END'
+tokenizer bytes : byte {}
+data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 16 }
+model small : transformer { tokenizer = bytes, layers = 1, width = 8, mixer : attention { heads = 2 } }
+train base { model = small, data = book, steps = 6, batch = 4 }
+END
+lmc run s.lmspec bsae
+---
+error[LM0807]: the plan has no block or run `bsae`
+   = help: did you mean `base`?
+---
+lmc run s.lmspec base
