@@ -43,9 +43,9 @@ def test_what_is_typed_fails_as_told_and_is_repaired(
 
 
 def _block(output: str, code: str) -> str:
-    """Return the last diagnostic with a code and what belongs to it: the lines up to an empty one."""
+    """Return the last diagnostic with a code: its title and the indented lines below."""
     start = [match.start() for match in TOLD.finditer(output) if match.group(1) == code][-1]
-    return output[start:].split("\n\n")[0].rstrip("\n") + "\n"
+    return re.match(r".*\n(?: .*\n)*", output[start:]).group()  # type: ignore[union-attr]
 
 
 def _write(code: str, *parts: str) -> None:

@@ -10,7 +10,6 @@ lmc import run.yaml -o s.lmspec
 hint[LM1003]: YAML 1.1 reads `2e-3` as a text, for want of a point or sign; it is the number here  run.yaml:3:13
  3 | optim: {lr: 2e-3, warmup: 5}
    |             ^^^^
-s.lmspec: 1 run
 ---
 cat > run.yaml <<'END'
 name: tiny

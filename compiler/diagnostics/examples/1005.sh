@@ -11,7 +11,6 @@ lmc import run.yaml -o s.lmspec
 warning[LM1005]: not carried over: launcher.slurm.mem (line 3): lmc has no counterpart  run.yaml:3:25
  3 | launcher: {slurm: {mem: 16G}}
    |                         ^^^
-s.lmspec: 1 run
 ---
 cat > run.yaml <<'END'
 name: tiny
