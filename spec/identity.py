@@ -6,7 +6,6 @@ from their neutral value); references are ids of other nodes, so the whole ances
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from functools import cache
@@ -20,6 +19,8 @@ from .expr import Expr
 from .schema import fields, slot
 
 HEAD = ("kind", "revision", "variant")
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 NEVER = object()
 """Equal to no value."""
 _NOTHING: Mapping[str, Any] = {}
@@ -34,7 +35,13 @@ def identity(spec: Any, neutral: Mapping[str, Any] | None = None, texts: Texts |
         texts: texts of nested blocks, for ids of many specs that share them.
     """
     text = meaning(spec, neutral or _NOTHING, texts or Texts())
-    return base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
+    return base32(hashlib.blake2b(text.encode(), digest_size=10).digest())
+
+
+def base32(digest: bytes) -> str:
+    """Return 10 bytes as 16 characters of lower-case base32 (RFC 4648), a pair for every ten bits."""
+    bits = int.from_bytes(digest, "big")
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in range(70, -1, -10)])
 
 
 def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "") -> str:

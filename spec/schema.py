@@ -16,6 +16,7 @@ a union of them, is a slot. Field metadata carries what type checks, manual, ide
     circular  the derived default reads this very field when it is set, so it says nothing about neutrality
     unknown   the default may follow from what only a run reads, "tokenizer", "examples", "tokens" or "passes"; the
               value is None until then
+    free      no rule between fields reads it: it never makes another field wrong
     ahead     says of a value whether the language is ahead of this version, which checks it and cannot run it
 """
 
@@ -65,6 +66,7 @@ def option(
     hidden: bool = False,
     circular: bool = False,
     unknown: str = "",
+    free: bool = False,
     ahead: Callable[[Any], bool] | None = None,
     validator: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Any:
@@ -81,6 +83,7 @@ def option(
         "hidden": hidden,
         "circular": circular,
         "unknown": unknown,
+        "free": free,
         "ahead": ahead,
     }
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]

@@ -199,7 +199,7 @@ class Train:
         default=None,
         identity=False,
     )
-    seed: int = option("Seed of initialisation and of order.", default=0)
+    seed: int = option("Seed of initialisation and of order.", default=0, free=True)
     init: InitCheckpoint | None = option("What it starts from; none: drawn weights.", default=None)
     origin: str | None = option("The run of `init`.", ref="train", default=None, hidden=True, identity=False)
     optim: AdamW | SGD | Muon = option("Update rule.", default=AdamW())

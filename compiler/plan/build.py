@@ -11,7 +11,7 @@ from attrs import Factory, define, evolve, field
 from ...spec.automaton import Automata
 from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.identity import identity
-from ...spec.plan import Header, Node, Place, Plan, Point, Target
+from ...spec.plan import Header, Lack, Node, Place, Plan, Point, Target
 from ...spec.plot import plot_names
 from ...spec.rules import violations
 from ...spec.schema import fields, slot
@@ -54,6 +54,8 @@ class PlanBuilder:
     misread: dict[tuple[str, str], Problem] = Factory(dict)
     compiled: set[Decl] = Factory(set)
     spoken: dict[Any, Automata] = Factory(dict)
+    lookers: dict[tuple[Decl, str], list[Decl]] = field(init=False, factory=dict)
+    places: dict[Decl, Place] = field(init=False, factory=dict)
     walk: Callable[[Grid], Iterator[tuple[World, tuple[AxisValue, ...]]]] = Grid.points
     null: World = field(init=False)
 
@@ -144,8 +146,7 @@ class PlanBuilder:
             return True
         where = grid.draft.fields["where"]
         expr, module = where.expr, where.module
-        scope = grid.scope(world, module)
-        kept = world.memo.once(("where", id(expr)), lambda: world.evaluator.expr(expr, scope))
+        kept = world.memo.once(("where", id(expr)), lambda: world.evaluator.expr(expr, grid.scope(world, module)))
         if not isinstance(kept, bool):
             raise problem("LM0301", expr.span, "`where` needs a Bool")
         return kept
@@ -154,13 +155,24 @@ class PlanBuilder:
         if "name" not in grid.draft.fields:
             parts = [f"{axis.path.split('.')[-1]}{_named(v)}" for axis, v in zip(grid.axes, values, strict=True)]
             return "-".join([grid.draft.decl.name, *parts])
-        written = grid.draft.fields["name"]
-        expr, module = written.expr, written.module
-        scope = grid.scope(world, module)
-        name = world.memo.once(("name", id(expr)), lambda: world.evaluator.expr(expr, scope))
-        if not isinstance(name, str):
-            raise problem("LM0301", expr.span, "`name` needs a Str")
-        return name
+        written = grid.draft.fields["name"].expr
+        said = written.parts if isinstance(written, tree.FString) else (written,)
+        return "".join([part if isinstance(part, str) else self._name_part(grid, world, part) for part in said])
+
+    @staticmethod
+    def _name_part(grid: Grid, world: World, part: tree.Interpolation | tree.Expr) -> str:
+        """Return a part of a name, which reads fewer axes than all of it."""
+
+        def read() -> Any:
+            scope = grid.scope(world, grid.draft.fields["name"].module)
+            if isinstance(part, tree.Interpolation):
+                return world.evaluator.interpolated(part, scope)
+            return world.evaluator.expr(part, scope)
+
+        found = world.memo.once(("name", id(part)), read)
+        if not isinstance(found, str):
+            raise problem("LM0301", part.span, "`name` needs a Str")
+        return found
 
     def _point(self, world: World, base: Decl, grid: str, axes: dict[str, Any], name: Any) -> Point:
         root = world.root
@@ -168,17 +180,20 @@ class PlanBuilder:
         run = self.register(world, root)
         evals, probes = {}, {}
         for decl in self.attached(base, "eval"):
-            evals[decl.name] = self._attach(world, decl, run)
+            evals[decl.name] = self._attached(world, decl, run)
         for decl in self.attached(base, "probe"):
-            probes[decl.name] = self._attach(world, decl, run)
+            probes[decl.name] = self._attached(world, decl, run)
         check_watched(self, root, self.nodes[run].spec, evals)
         values = {**axes, **self._values(world, grid)}
         return Point(grid, name or base.name, axes, run, evals, probes, values)
 
     def attached(self, base: Decl, kind: str) -> list[Decl]:
         """Return the evaluations or probes whose run is `base` or a block that it starts from."""
-        lookers = (d for d in self.program.main.decls if d.kind == kind and not d.poisoned)
-        return [d for d in lookers if any(run is base or run in base.bases for run in self._runs_of(d))]
+        if (base, kind) not in self.lookers:
+            decls = (d for d in self.program.main.decls if d.kind == kind and not d.poisoned)
+            found = [d for d in decls if any(run is base or run in base.bases for run in self._runs_of(d))]
+            self.lookers[base, kind] = found
+        return self.lookers[base, kind]
 
     def _runs_of(self, decl: Decl) -> tuple[Decl, ...]:
         def resolve() -> tuple[Decl, ...]:
@@ -249,13 +264,8 @@ class PlanBuilder:
 
     def _register(self, world: World, cell: Cell) -> str:
         spec = world.spec(cell)
-        named = (inner for blocks in cell.named.values() for inner in blocks.values())
-        for owner in (cell, *named, *_referring(cell)):
-            self._register_read(world, owner)
-        for fork in world.border(cell.root).stages.values() if cell.kind == "train" else ():
-            self._register_read(fork, root_of(fork))
-        for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
-            raise Problem(self._violation(world, cell, violation))
+        world.memo.once(("read", cell), lambda: self._register_reads(world, cell))
+        lacking = world.checked(("rules", cell), (cell,), lambda: self._check(world, cell, spec))
         for item, scope in cell.asserts:
             world.check(item, scope)
         node_id = world.node_id(cell)
@@ -264,9 +274,22 @@ class PlanBuilder:
             if getattr(spec, "spoken", None):
                 spec = evolve(spec, automaton=automaton)
         if node_id not in self.nodes:
-            place = self.place(cell.root.name_span)
-            self.nodes[node_id] = Node(node_id, spec, cell.name, place, lacks(self, cell, spec))
+            self.nodes[node_id] = Node(node_id, spec, cell.name, self._place_of(cell.root), lacking)
         return node_id
+
+    def _check(self, world: World, cell: Cell, spec: Any) -> tuple[Lack, ...]:
+        """Raise Problem for a rule that a spec breaks; return what of it cannot be run."""
+        for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
+            raise Problem(self._violation(world, cell, violation))
+        return lacks(self, cell, spec)
+
+    def _register_reads(self, world: World, cell: Cell) -> None:
+        """Register the blocks that a cell and what is nested in it refer to."""
+        named = (inner for blocks in cell.named.values() for inner in blocks.values())
+        for owner in (cell, *named, *_referring(cell)):
+            self._register_read(world, owner)
+        for fork in world.border(cell.root).stages.values() if cell.kind == "train" else ():
+            self._register_read(fork, root_of(fork))
 
     def _register_read(self, world: World, cell: Cell) -> None:
         for name in _references(cell.cls):
@@ -308,27 +331,32 @@ class PlanBuilder:
         """Return a span as a plan keeps it."""
         return Place(span.source.path, span.line, span.column, span.text.split("\n")[0])
 
-    def _attach(self, world: World, decl: Decl, run: str) -> str:
-        cell = world.instance(decl)
-        result: str = world.memo.once(("attached", cell), lambda: self._attached(world, decl, cell))
-        return result
+    def _place_of(self, decl: Decl) -> Place:
+        """Return where a block is declared, one object for all of its nodes."""
+        if decl not in self.places:
+            self.places[decl] = self.place(decl.name_span)
+        return self.places[decl]
 
-    def _attached(self, world: World, decl: Decl, cell: Cell) -> str:
-        assert world.root is not None
-        spec = evolve(world.spec(cell), run=self.register(world, world.root))
+    def _attached(self, world: World, decl: Decl, run: str) -> str:
+        """Return the id of an evaluation's or probe's node at a run."""
+        cell = world.instance(decl)
+        spec = evolve(world.spec(cell), run=run)
         if getattr(spec, "data", None) is not None:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
         for inner in _referring(cell):
             self._register_read(world, inner)
         if getattr(spec, "protocols", ()):
-            spec = evolve(spec, automaton=automaton_node(self, world, cell))
-        check_marks(self, world, cell, spec)
-        for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
-            raise Problem(self._violation(world, cell, violation))
+            spoken = world.memo.once(("automaton", cell), lambda: automaton_node(self, world, cell))
+            spec = evolve(spec, automaton=spoken)
+        lacking = world.checked(("rules", cell), (cell, root_of(world)), lambda: self._check_looker(world, cell, spec))
         node_id = identity(spec, world.neutral(cell), self.program.texts)
         if node_id not in self.nodes:
-            self.nodes[node_id] = Node(node_id, spec, decl.name, self.place(decl.name_span), lacks(self, cell, spec))
+            self.nodes[node_id] = Node(node_id, spec, decl.name, self._place_of(decl), lacking)
         return node_id
+
+    def _check_looker(self, world: World, cell: Cell, spec: Any) -> tuple[Lack, ...]:
+        check_marks(self, world, cell, spec)
+        return self._check(world, cell, spec)
 
     def _check_unreached(self) -> None:
         """Check the blocks that no run reaches: their mistakes are mistakes all the same."""

@@ -57,9 +57,12 @@ class Expressions(References):
 
     def _fstring(self, expr: tree.FString, scope: Scope, defining: Any) -> str:
         return "".join(
-            part if isinstance(part, str) else self._format(self.expr(part.expr, scope, defining), part)
-            for part in expr.parts
+            part if isinstance(part, str) else self.interpolated(part, scope, defining) for part in expr.parts
         )
+
+    def interpolated(self, part: tree.Interpolation, scope: Scope, defining: tuple[Cell, str] | None = None) -> str:
+        """Return what stands in place of the braces of a text. Raises Problem."""
+        return self._format(self.expr(part.expr, scope, defining), part)
 
     @staticmethod
     def _format(value: Any, part: tree.Interpolation) -> str:

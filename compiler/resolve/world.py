@@ -63,7 +63,8 @@ class World:
     """Blocks as they are for one train; `train` None is the world of what no train reaches.
 
     `trail` are the trains that start from this one, one from another. `identified` are fields of the train that its
-    identity covers here and not elsewhere. `settled` holds the fields of blocks that no axis changes. `stages` are
+    identity covers here and not elsewhere. `settled` holds what no axis changes of a block,
+    and which fields are left. `stages` are
     the worlds of the train's stages by name; each of them is the train again, with `stage` on top.
     """
 
@@ -77,7 +78,7 @@ class World:
     memo: Memo = field(factory=Memo)
     others: dict[Decl, World] = field(factory=dict)
     naming: list[Cell] = field(factory=list)
-    settled: dict[Cell, dict[str, Any]] = field(factory=dict)
+    settled: dict[Cell, tuple[dict[str, Any], Sequence[tuple[str, Reader]]]] = field(factory=dict)
     stage: Cell | None = None
     stages: dict[str, World] = field(factory=dict)
     evaluator: Evaluator = field(init=False)
@@ -210,19 +211,21 @@ class World:
     def _spec(self, cell: Cell) -> Any:
         if cell.kind == "train" and not cell.poisoned:
             check_length(cell)
-        settled = self.settled.setdefault(cell, {})
+        settled, varying = self.settled.get(cell, ({}, readers(cell.cls)))
         values = dict(settled)
         failed: list[Problem] = []
-        for name, read in readers(cell.cls):
-            if name in settled:
-                continue
+        left = []
+        for name, read in varying:
             try:
                 values[name], varies = self.memo.noted(partial(read, self, cell, name))
             except Problem as error:
                 failed.append(error)
-                continue
-            if not varies:
+                varies = True
+            if varies:
+                left.append((name, read))
+            else:
                 settled[name] = values[name]
+        self.settled[cell] = (settled, left)
         if failed:
             raise _together(failed)
         if cell.poisoned:
@@ -230,6 +233,18 @@ class World:
         if cell.kind == "train":
             check_steps(cell, values["steps"])
         return cell.cls(**values, **self._hidden(cell, values))
+
+    def checked(self, key: Any, cells: Sequence[Cell], compute: Callable[[], Any]) -> Any:
+        """Return compute(), which asks rules about the specs of cells: once for what differs where no rule looks."""
+
+        def noting() -> Any:
+            for cell in cells:
+                for name, read in readers(cell.cls):
+                    if not fields(cell.cls)[name].metadata["free"]:
+                        read(self, cell, name)
+            return compute()
+
+        return self.memo.once(key, noting)
 
     def _blocks(self, cell: Cell, name: str) -> Any:
         return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}

@@ -6,9 +6,11 @@ import json
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmc.spec.canonical import canonical_json
-from lmc.spec.identity import identity
+from lmc.spec.identity import base32, identity
 from lmc.spec.mesh import Mesh
 from lmc.spec.model import Attention, GatedRecurrence, Rope, SwiGLU, Transformer
 from lmc.spec.schedule import Cosine
@@ -36,6 +38,11 @@ def test_the_id_is_the_hash_that_the_reference_describes() -> None:
     want = base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
     assert identity(MODEL, NEUTRAL) == want
     assert len(want) == 16
+
+
+@given(st.binary(min_size=10, max_size=10))
+def test_digests_are_written_in_base32(digest: bytes) -> None:
+    assert base32(digest) == base64.b32encode(digest).decode().lower()
 
 
 @pytest.mark.parametrize(
