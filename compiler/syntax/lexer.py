@@ -168,7 +168,7 @@ class _Separator:
             self.separated = True
 
     def _close(self, token: Token) -> Iterator[Token]:
-        self.separated = False
+        before, self.separated = self.separated, False
         if token.type == "RBRACE":
             while self.open and self.open[-1][0].type != "LBRACE":
                 opening, _ = self.open.pop()
@@ -180,7 +180,7 @@ class _Separator:
         elif not self.open or token.type == "RBRACE":
             span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
             self.diagnostics.error("LM0102", span, f"`{token}` closes nothing", help="remove it")
-            self.separated = True
+            self.separated = before
             return
         yield token
 
