@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,13 +18,15 @@ from ...spec.plan import Header
 from ...spec.span import Source, Span
 from ..pipeline import load_program
 from ..plan.build import PlanBuilder
-from ..resolve.declare import Loader, Module
+from ..resolve.declare import Decl, Loader, Module
 from ..resolve.grids import Grid
 from ..resolve.samples import few_points
 from ..resolve.world import Program
 from ..syntax import tree
-from ..syntax.parse import parse, parse_file
+from ..syntax.parse import parse_file
 from .names import Names
+from .pieces import Pieces
+from .unchanged import Unchanged
 
 Stamp = tuple[int, ...] | None
 Walk = Callable[[Grid], Iterator[Any]]
@@ -86,6 +89,8 @@ class Workspace:
     _parsed: dict[Path, _Parsed] = Factory(dict)
     _known: dict[Path, Analysis] = Factory(dict)
     _spoken: dict[Any, Any] = Factory(dict)
+    _pieces: dict[Path, Pieces] = Factory(dict)
+    _unchanged: Unchanged = Factory(Unchanged)
 
     def write(self, path: Path, text: str) -> None:
         """Take the text of a file from an editor."""
@@ -96,13 +101,14 @@ class Workspace:
     def close(self, path: Path) -> None:
         """Take the text of a file from disk again."""
         self.buffers.pop(path.resolve(), None)
+        self._pieces.pop(path.resolve(), None)
 
     def analysis(self, path: Path) -> Analysis:
         """Return what is known about a file as it stands; of grids only some points are looked at."""
         key = path.resolve()
         known = self._known.get(key)
         if known is None or not self.fresh(known):
-            known = self._compiled(key, few_points)
+            known = self._compiled(key, None)
             self._known[key] = known
         return known
 
@@ -150,7 +156,8 @@ class Workspace:
         file = self._parse(path.resolve(), str(path), Diagnostics(), {})
         return "" if file is None else file.span.source.text
 
-    def _compiled(self, path: Path, walk: Walk) -> Analysis:
+    def _compiled(self, path: Path, walk: Walk | None) -> Analysis:
+        """Return what is known about a file; without a walk, of grids that may have changed a few points show it."""
         read: dict[Path, Stamp] = {}
         found = Diagnostics()
         loader = Loader(found, lambda file, shown, to: self._parse(file, shown, to, read))
@@ -161,8 +168,10 @@ class Workspace:
                 return Analysis(path, read, tuple(found.items))
             if len(self._spoken) > MOST_AUTOMATA:
                 self._spoken.clear()
-            builder = PlanBuilder(program, spoken=self._spoken, walk=walk)
+            looked_at: list[Decl] = []
+            builder = PlanBuilder(program, spoken=self._spoken, walk=walk or partial(self._few_points, looked_at))
             builder.build(Header(path.stem, str(program.root), (), (), ()))
+            self._unchanged.learn(program, looked_at, found.items)
         except Cancelled:
             raise
         except Exception as error:
@@ -170,8 +179,16 @@ class Workspace:
             place = Span(Source(str(path), ""), 0, 0)
             failure = Diagnostic("", f"internal error of lmc, please report it with this file: {error!r}", place)
             return Analysis(path, read, (*found.items, failure), program=program)
-        whole = walk is not few_points or not builder.grids
+        whole = walk is not None or not builder.grids
         return Analysis(path, read, tuple(found.items), whole, program, builder)
+
+    def _few_points(self, looked_at: list[Decl], grid: Grid) -> Iterator[Any]:
+        """Yield the first point of a grid that was right as it is, a few points of others, which are noted."""
+        if self._unchanged.holds(grid.draft.program, grid.draft.decl):
+            yield from islice(few_points(grid), 1)
+        else:
+            looked_at.append(grid.draft.decl)
+            yield from few_points(grid)
 
     def _parse(self, path: Path, shown: str, found: Diagnostics, read: dict[Path, Stamp]) -> tree.File | None:
         key = path.resolve()
@@ -184,7 +201,8 @@ class Workspace:
             if text is None:
                 file = parse_file(key, str(key), own)
             else:
-                file = parse(Source(str(key), text.removeprefix("\ufeff").replace("\r\n", "\n")), own)
+                source = Source(str(key), text.removeprefix("\ufeff").replace("\r\n", "\n"))
+                file = self._pieces.setdefault(key, Pieces()).parse(source, own)
             kept = self._parsed[key] = _Parsed(stamp, file, tuple(own.items))
         for diagnostic in kept.found:
             found.add(diagnostic)
