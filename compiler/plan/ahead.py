@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...spec.plan import Lack
 from ...spec.schema import fields, runs, slot
 from ..resolve.cells import Cell, spelled
-
-if TYPE_CHECKING:
-    from .build import PlanBuilder
+from .places import place_of
 
 
-def lacks(builder: PlanBuilder, cell: Cell, spec: Any) -> tuple[Lack, ...]:
+def lacks(cell: Cell, spec: Any) -> tuple[Lack, ...]:
     """Return what of a block cannot be run, each with its place."""
-    return tuple(_lacks(builder, cell, spec)) if may_lack(cell.cls) else ()
+    return tuple(_lacks(cell, spec)) if may_lack(cell.cls) else ()
 
 
-def _lacks(builder: PlanBuilder, cell: Cell, spec: Any) -> Iterator[Lack]:
+def _lacks(cell: Cell, spec: Any) -> Iterator[Lack]:
     if not runs(cell.cls):
-        yield Lack(cell.what, builder.place(cell.span))
+        yield Lack(cell.what, place_of(cell.span))
         return
     for name, ahead in _suspects(cell.cls):
         if ahead is not None and ahead(getattr(spec, name)):
             settings = cell.fields.get(name)
             inner = cell.slot(name) if name in cell.slots else None
             span = settings[-1].expr.span if settings else cell.span if inner is None else inner.span
-            yield Lack(f"`{spelled(name)}` of {cell.what} as it is set", builder.place(span))
+            yield Lack(f"`{spelled(name)}` of {cell.what} as it is set", place_of(span))
         elif ahead is None and name in cell.slots and (inner := cell.slot(name)) is not None:
-            yield from _lacks(builder, inner, getattr(spec, name))
+            yield from _lacks(inner, getattr(spec, name))
     for name, blocks in cell.named.items():
         held = getattr(spec, name)
         for key, inner in blocks.items() if isinstance(held, dict) else ():
-            yield from _lacks(builder, inner, held[key])
+            yield from _lacks(inner, held[key])
 
 
 @cache

@@ -9,27 +9,27 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 
 from ...spec.automaton import Automata
-from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
+from ...spec.diagnostic import Diagnostics
 from ...spec.identity import identity
 from ...spec.plan import Header, Lack, Node, Place, Plan, Point, Target
-from ...spec.plot import plot_names
 from ...spec.rules import violations
 from ...spec.schema import fields, slot
 from ...spec.span import Span
-from ...spec.violation import Violation
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
-from ..resolve.problems import Problem, Unknown, problem
+from ..resolve.problems import Problem, problem
 from ..resolve.values import DeclRef, PartRef, shown
 from ..resolve.world import Program, World, slots_of
 from ..syntax import tree
 from .ahead import lacks
 from .failures import Failures
 from .marks import check_marks
-from .plots import is_column, misread, plan_plot, span_of
+from .places import diagnosis, place_of, root_of
+from .plots import plan_plot
 from .protocols import automaton_node, check_unspoken
 from .stopping import check_watched
+from .values import values_of
 
 
 @define(eq=False)
@@ -184,7 +184,7 @@ class PlanBuilder:
         for decl in self.attached(base, "probe"):
             probes[decl.name] = self._attached(world, decl, run)
         check_watched(self, root, self.nodes[run].spec, evals)
-        values = {**axes, **self._values(world, grid)}
+        values = {**axes, **values_of(self, world, grid)}
         return Point(grid, name or base.name, axes, run, evals, probes, values)
 
     def attached(self, base: Decl, kind: str) -> list[Decl]:
@@ -206,56 +206,6 @@ class PlanBuilder:
             error.report(self.diagnostics)
             return ()
         return found
-
-    def _values(self, world: World, grid: str) -> dict[str, Any]:
-        """Return the compile-time values that plots, tables and names read; None for unknown ones."""
-        if grid not in self.paths:
-            axes = self.grids[grid].axes if grid in self.grids else ()
-            known = {axis.path for axis in axes if axis.free or axis.structural}
-            names = {"seed": None, "model.params": None, **self._paths(grid)}
-            self.paths[grid] = {name: span for name, span in names.items() if name not in known}
-        root = root_of(world)
-        found: dict[str, Any] = {}
-        for name, span in self.paths[grid].items():
-            try:
-                found[name] = self._path_value(world, root, name)
-            except Unknown as error:
-                found[name] = None
-                self.unknown[grid, name] = error.what
-            except Problem as error:
-                told = error if span is None else misread(error, root.span, name, span)
-                if span is None or grid in self.grids:
-                    raise told from None
-                found[name] = None
-                self.misread[grid, name] = told
-        return found
-
-    def _paths(self, grid: str) -> dict[str, Span | None]:
-        """Return the names in plots of a grid that are paths into the run, and where each is written."""
-        found: dict[str, Span | None] = {}
-        for decl in self.program.main.decls:
-            if decl.kind == "plot" and not decl.poisoned:
-                cell = self.null.instance(decl)
-                try:
-                    spec = self.null.spec(cell)
-                except Problem:
-                    continue
-                if grid in spec.sources:
-                    names = [name for name in plot_names(spec) if not is_column(self.program, name)]
-                    found |= {name: span_of(cell, name) for name in names if name not in found}
-        return found
-
-    def _path_value(self, world: World, root: Cell, name: str) -> Any:
-        return world.memo.once(("path", name), lambda: self._read_path(world, root, name))
-
-    @staticmethod
-    def _read_path(world: World, root: Cell, name: str) -> Any:
-        parts = [tree.Name(part, root.span) for part in name.split(".")]
-        ref = tree.Ref(parts[0], tuple(parts[1:]), root.span)
-        value = world.evaluator.expr(ref, Scope((root,), root.root.module))
-        if isinstance(value, DeclRef | PartRef):
-            return value.decl.name
-        return plain(value)
 
     def register(self, world: World, cell: Cell) -> str:
         """Return the id of a block's node, made with its inputs once per distinct spec."""
@@ -280,8 +230,8 @@ class PlanBuilder:
     def _check(self, world: World, cell: Cell, spec: Any) -> tuple[Lack, ...]:
         """Raise Problem for a rule that a spec breaks; return what of it cannot be run."""
         for violation in violations(spec, lambda node_id: self.nodes[node_id].spec):
-            raise Problem(self._violation(world, cell, violation))
-        return lacks(self, cell, spec)
+            raise Problem(diagnosis(world, cell, violation))
+        return lacks(cell, spec)
 
     def _register_reads(self, world: World, cell: Cell) -> None:
         """Register the blocks that a cell and what is nested in it refer to."""
@@ -299,42 +249,10 @@ class PlanBuilder:
                     read = world.border(ref.decl) if ref.decl.kind == "train" else world
                     self.register(read, read.instance(ref.decl))
 
-    def _violation(self, world: World, cell: Cell, violation: Violation) -> Diagnostic:
-        spans = [self.span(world, cell, path) for path in violation.paths]
-        told: list[Span] = [spans[0]]
-        for span in spans[1:]:
-            if not any(span.source == other.source and span.start <= other.start < span.end for other in told):
-                told.append(span)
-        labels = tuple(Label(span, "and here") for span in told[1:])
-        edits = (Edit(spans[0], violation.fix),) if violation.fix else ()
-        return Diagnostic(violation.code, violation.message, spans[0], "set here", labels, violation.help, edits)
-
-    def span(self, world: World, cell: Cell, path: str) -> Span:
-        """Return where the value at a path, as rules write it, was set."""
-        head, _, inside = path.partition(".")
-        if head in cell.named.get("stages", {}):
-            fork = world.border(cell.root).stages[head]
-            return self.span(fork, root_of(fork), inside)
-        *references, inside = path.split(":")
-        for reference in references:
-            if reference == "run" and world.root is not None:
-                cell = world.root
-            else:
-                cell = world.instance(world.evaluator.value(cell, reference).decl)
-        *blocks, name = inside.split(".")
-        for block in blocks:
-            cell = (cell.slot(block) if block in cell.slots else None) or cell.block_named(block) or cell
-        settings = cell.fields.get(name)
-        return settings[-1].expr.span if settings else cell.span
-
-    def place(self, span: Span) -> Place:
-        """Return a span as a plan keeps it."""
-        return Place(span.source.path, span.line, span.column, span.text.split("\n")[0])
-
     def _place_of(self, decl: Decl) -> Place:
         """Return where a block is declared, one object for all of its nodes."""
         if decl not in self.places:
-            self.places[decl] = self.place(decl.name_span)
+            self.places[decl] = place_of(decl.name_span)
         return self.places[decl]
 
     def _attached(self, world: World, decl: Decl, run: str) -> str:
@@ -377,12 +295,6 @@ class PlanBuilder:
         for point in points:
             nodes.update(dict.fromkeys([point.run, *point.evals.values(), *point.probes.values()]))
         self.targets.append(Target(name, kind, tuple(nodes), default))
-
-
-def root_of(world: World) -> Cell:
-    """Return the train of a world that has one."""
-    assert world.root is not None
-    return world.root
 
 
 def evolve_builder(builder: PlanBuilder, program: Program) -> PlanBuilder:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict
 
 from ...spec.plan import Point
-from .diff import Comparison, FieldChange, Runs
+from .comparison import Comparison, FieldChange, Runs
 from .sides import Side
 
 SHOWN = 3

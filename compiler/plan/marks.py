@@ -11,6 +11,7 @@ from ...spec.evaluation import AnswersEval, GenerateEval
 from ...spec.tokenizer import MARK, ByteTokenizer
 from ..resolve.cells import Cell
 from ..resolve.world import World
+from .places import span_at
 from .protocols import data_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check_marks(builder: PlanBuilder, world: World, cell: Cell, spec: Any) -> No
         wrong = _wrong(tokenizer, text, single)
         if wrong is not None:
             code, message, help = wrong
-            builder.diagnostics.add(Diagnostic(code, message, builder.span(world, cell, path), help=help))
+            builder.diagnostics.add(Diagnostic(code, message, span_at(world, cell, path), help=help))
 
 
 def _wrong(tokenizer: Any, text: str, single: bool) -> tuple[str, str, str] | None:

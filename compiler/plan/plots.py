@@ -22,6 +22,7 @@ from ..resolve.declare import Decl
 from ..resolve.problems import Problem, problem, unknown
 from ..resolve.world import Program
 from .ahead import lacks
+from .places import place_of
 
 if TYPE_CHECKING:
     from .build import PlanBuilder
@@ -70,8 +71,8 @@ def plan_plot(builder: PlanBuilder, decl: Decl) -> None:
             elif head in point.evals:
                 inputs[point.evals[head]] = None
     spec = evolve(spec, read=tuple(inputs))
-    node_id, place = identity(spec), builder.place(decl.name_span)
-    builder.nodes[node_id] = Node(node_id, spec, decl.name, place, lacks(builder, cell, spec))
+    node_id, place = identity(spec), place_of(decl.name_span)
+    builder.nodes[node_id] = Node(node_id, spec, decl.name, place, lacks(cell, spec))
     targets = {target.name: target for target in builder.targets}
     default = all(targets[name].default for name in spec.sources if name in targets)
     builder.targets.append(Target(decl.name, "plot", (node_id,), default))

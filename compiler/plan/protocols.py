@@ -17,6 +17,7 @@ from ..resolve.declare import Decl
 from ..resolve.problems import POISON
 from ..resolve.world import World
 from ..syntax import tree
+from .places import place_of
 
 if TYPE_CHECKING:
     from ..protocols.compile import ProtocolSource
@@ -34,7 +35,7 @@ def automaton_node(builder: PlanBuilder, world: World, cell: Cell) -> str:
         if compiled is None:
             raise POISON
         spec = Automaton(protocols=ids, tokenizer=tokenizer, automata=compiled)
-        place = builder.place(protocols[0].span)
+        place = place_of(protocols[0].span)
         builder.automata[ids, tokenizer] = Node(identity(spec), spec, protocols[0].name, place)
     node = builder.automata[ids, tokenizer]
     builder.nodes.setdefault(node.id, node)
