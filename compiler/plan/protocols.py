@@ -14,7 +14,7 @@ from ...spec.schema import fields
 from ...spec.units import Pattern
 from ..resolve.cells import Cell
 from ..resolve.declare import Decl
-from ..resolve.problems import POISON
+from ..resolve.problems import poison
 from ..resolve.world import World
 from ..syntax import tree
 from .places import place_of
@@ -33,7 +33,7 @@ def automaton_node(builder: PlanBuilder, world: World, cell: Cell) -> str:
     if (ids, tokenizer) not in builder.automata:
         compiled = compile_together(builder, world, protocols, builder.nodes[tokenizer].spec.specials)
         if compiled is None:
-            raise POISON
+            raise poison()
         spec = Automaton(protocols=ids, tokenizer=tokenizer, automata=compiled)
         place = place_of(protocols[0].span)
         builder.automata[ids, tokenizer] = Node(identity(spec), spec, protocols[0].name, place)

@@ -20,7 +20,7 @@ from .declare import Module
 from .expressions import Expressions
 from .late import late_expression
 from .lengths import is_unknown
-from .problems import POISON, Problem, Unknown, problem
+from .problems import Problem, Unknown, poison, problem
 from .stages import total
 from .values import DeclRef, PartRef, kind_name, shown, typed
 from .whole import check_whole
@@ -120,7 +120,7 @@ class Evaluator(Expressions):
     def _one_reference(attribute: attrs.Attribute[Any], value: Any, setting: Setting) -> Any:
         wanted = attribute.metadata["ref"]
         if isinstance(value, DeclRef | PartRef) and value.decl.poisoned:
-            raise POISON
+            raise poison()
         kind = value.decl.kind if isinstance(value, DeclRef) else value.kind if isinstance(value, PartRef) else None
         accepted = {"source": ("train", "grid", "probe")}.get(wanted, (wanted,))
         if kind not in accepted:
@@ -138,7 +138,7 @@ class Evaluator(Expressions):
             return self.derived(cell, name)
         if attribute.default is attrs.NOTHING:
             if cell.poisoned:
-                raise POISON
+                raise poison()
             title = f"{cell.kind} `{cell.name}`" if cell.parent is None else f"`{cell.name}`"
             help = f"add {spelled(name)} = ... ({attribute.metadata['doc'].rstrip('.')})"
             raise problem("LM0209", cell.span, f"{title} needs `{spelled(name)}`", help=help)
@@ -151,7 +151,7 @@ class Evaluator(Expressions):
 
     def _derived(self, cell: Cell, name: str) -> Any:
         if cell.poisoned:
-            raise POISON
+            raise poison()
         if cell.kind == "train" and is_unknown(cell, name, name != "epochs" and self.value(cell, "epochs") is not None):
             return None
         if (summed := total(self.world, cell, name)) is not None:

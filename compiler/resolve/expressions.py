@@ -17,7 +17,7 @@ from ..syntax import tree
 from .cells import AnyExpr, AxisRead, BlockValue, Cell, Constant, Scope
 from .declare import Decl
 from .functions import FUNCTIONS, LONGEST, Misuse, arithmetic
-from .problems import POISON, Early, problem
+from .problems import Early, poison, problem
 from .references import References
 from .values import DeclRef, PathValue, Quantity, kind_name, number, shown
 
@@ -92,7 +92,7 @@ class Expressions(References):
         return [self.expr(item, scope, defining) for item in expr.items]
 
     def _bad(self, expr: tree.Bad, scope: Scope, defining: Any) -> Any:
-        raise POISON
+        raise poison()
 
     def _comprehension(self, expr: tree.Comprehension, scope: Scope, defining: Any) -> list[Any]:
         found = []

@@ -8,7 +8,7 @@ from typing import Any
 from ...spec.expr import Expr
 from ..syntax import tree
 from .cells import Scope
-from .problems import POISON, problem
+from .problems import poison, problem
 from .values import Quantity, number
 
 FUNCTIONS = ("min", "max", "mean", "sum", "len", "round", "sqrt", "since_best")
@@ -22,7 +22,7 @@ def late_expression(expr: tree.Expr, scope: Scope) -> Expr:
 
 def _tree(expr: tree.Expr) -> tuple[Any, ...]:
     if isinstance(expr, tree.Bad):
-        raise POISON
+        raise poison()
     if isinstance(expr, tree.Number):
         value = number(expr)
         if isinstance(value, Quantity):

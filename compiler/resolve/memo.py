@@ -69,7 +69,7 @@ class Memo:
             elif table is not None and self.reading:
                 self.reading[-1] |= table.axes
         if isinstance(result, Problem):
-            raise result
+            raise result.with_traceback(None)  # else it keeps the frames of every raise
         return result
 
     def _computed(self, key: Any, compute: Callable[[], Any], table: Table | None) -> Any:

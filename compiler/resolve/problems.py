@@ -68,5 +68,9 @@ def unknown(span: Span | None, name: str, what: str) -> Unknown:
     return Unknown(Diagnostic("LM0311", f"`{name}` is known only when the run {does}", span, help=help), what)
 
 
-POISON = Problem(None)
-"""What follows from a mistake that was reported where it was made."""
+def poison() -> Problem:
+    """Return the problem of what follows from a mistake that was reported where it was made.
+
+    Each is its own: one that is raised again and again would keep the frames of every raise.
+    """
+    return Problem(None)

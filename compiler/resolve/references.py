@@ -14,7 +14,7 @@ from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, slot, variant_of
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
-from .problems import POISON, Problem, problem, unknown
+from .problems import Problem, poison, problem, unknown
 from .values import DeclRef, PartRef, exact, kind_name, shown, type_name
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class References:
     @staticmethod
     def _no_member(cell: Cell, part: tree.Name) -> Problem:
         if cell.poisoned:
-            return POISON
+            return poison()
         known = [spelled(n) for n, a in fields(cell.cls).items() if not a.metadata["hidden"]]
         near = difflib.get_close_matches(part.text, known, 1)
         help = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known)}"
@@ -206,7 +206,7 @@ class References:
     def _undefined(self, expr: tree.Ref, scope: Scope, defining: tuple[Cell, str] | None) -> Problem:
         name, span = expr.head.text, expr.head.span
         if any(isinstance(item, tree.Bad) for item in scope.module.file.items):
-            return POISON
+            return poison()
         if defining is not None and defining[1] == name:
             return self._itself(expr, defining[0])
         allowed: tuple[Any, ...] = ()

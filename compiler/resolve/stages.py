@@ -17,7 +17,7 @@ from ...spec.stage import Stage
 from ..syntax import tree
 from .cells import AxisStatement, Cell, Late, Scope, Setting
 from .lengths import LENGTHS, check_sizes
-from .problems import POISON, problem
+from .problems import poison, problem
 from .values import DeclRef
 from .writer import Writer
 
@@ -149,7 +149,7 @@ def _length(fork: World) -> Setting:
     assert stage is not None
     assert root is not None
     if stage.poisoned:
-        raise POISON
+        raise poison()
     said = [(name, settings[-1]) for name in LENGTHS if (settings := root.fields.get(name))]
     if len(said) != 1:
         what = "says more than once" if said else "does not say"

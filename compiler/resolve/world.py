@@ -26,7 +26,7 @@ from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
 from .lengths import check_length, check_steps
 from .memo import Memo
-from .problems import POISON, Early, Problem, problem
+from .problems import Early, Problem, poison, problem
 from .stages import amend, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
@@ -134,7 +134,7 @@ class World:
             if decl.anonymous:
                 Loader(self.diagnostics).link(decl)
             if decl.poisoned or decl.kind in ("grid", "overlay"):
-                raise POISON
+                raise poison()
             cell = new_cell(decl)
             self.cells[decl] = cell
             for part in decl.chain:
@@ -229,7 +229,7 @@ class World:
         if failed:
             raise _together(failed)
         if cell.poisoned:
-            raise POISON
+            raise poison()
         if cell.kind == "train":
             check_steps(cell, values["steps"])
         return cell.cls(**values, **self._hidden(cell, values))
@@ -271,7 +271,7 @@ class World:
         attribute = fields(cell.cls)[name]
         if inner is None and attribute.default is not None:
             if cell.poisoned:
-                raise POISON
+                raise poison()
             doc = attribute.metadata["doc"].rstrip(".")
             first, *others = slot(cell.cls, name)
             block = f"{name} : {first} {{ }}{', or another variant' if others else ''}" if first else f"{name} {{ }}"

@@ -1,5 +1,6 @@
 """What is kept between two keystrokes: the same is said as by a server that has just started."""
 
+import gc
 import random
 from pathlib import Path
 
@@ -162,6 +163,28 @@ def test_any_edit_is_told_as_by_a_new_server(tmp_path: Path) -> None:
             workspace.write(main, text)
         assert told(old.analysis(main)) == told(new.analysis(main)), text
         text = MAIN if number % 3 == 0 else changed(text, draw)
+
+
+@pytest.mark.parametrize(
+    "edit", [("layers = 2", "layers = 3"), ("layers = 2", "layer = 2"), ("[64, 128]", "[64, 100]")]
+)
+def test_nothing_is_kept_of_what_was_before(edit: tuple[str, str], tmp_path: Path) -> None:
+    main, shared = tmp_path / "main.lmspec", tmp_path / "shared.lmspec"
+    workspace = Workspace()
+    workspace.write(shared, SHARED)
+
+    def objects() -> int:
+        for text in (MAIN, MAIN.replace(*edit)):
+            workspace.write(main, text)
+            assert workspace.analysis(main).program is not None
+        gc.collect()
+        return len(gc.get_objects())
+
+    objects()
+    before = objects()
+    for _ in range(5):
+        after = objects()
+    assert after < before + 500
 
 
 def points(analysis: Analysis, grid: str) -> int:
