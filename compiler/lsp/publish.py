@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
@@ -16,6 +17,8 @@ SOON = 0.005
 """Seconds that changes are waited for which came in one go."""
 LATER = 0.4
 """Seconds without a change after which all points of grids are looked at."""
+MOST_NEW = 100_000
+"""Objects that may be new before Python looks for garbage by itself; a check makes some ten thousand."""
 
 
 @define(eq=False)
@@ -34,6 +37,7 @@ class Publisher:
     _timer: asyncio.TimerHandle | None = None
     _task: asyncio.Task[None] | None = None
     _cancelled: Event = Factory(Event)
+    _tidied: bool = False
 
     def changed(self) -> None:
         """Check again soon."""
@@ -49,7 +53,17 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
         self._cancelled = Event()
-        self._task = asyncio.get_running_loop().create_task(self._check_whole(self._cancelled))
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._check_whole(self._cancelled))
+        loop.call_soon(self._tidy)
+
+    def _tidy(self) -> None:
+        """Free what the check before has left: between two changes, not while diagnostics are waited for."""
+        gc.collect()
+        if not self._tidied:
+            gc.freeze()  # libraries, schema and parse tables stay: they are not looked at again
+            gc.set_threshold(MOST_NEW)
+            self._tidied = True
 
     async def _check_whole(self, cancelled: Event) -> None:
         await asyncio.sleep(LATER)
