@@ -123,6 +123,11 @@ _TABLE = (
     ("LM0509", "an overlay has no target", "An overlay lies over a block: overlay NAME : BLOCK { }."),
     ("LM0510", "an axis is set to one value", "A setting on an axis collapses it."),
     ("LM0511", "nothing is drawn", "`draw` says how often distributions are drawn from, and there is none."),
+    (
+        "LM0512",
+        "two runs are one",
+        "Settings that change nothing of what a run is do not tell runs apart; those of the first run hold.",
+    ),
     ("LM0601", "a pattern cannot be read", "Patterns are classes, alternation, repetition and named groups."),
     ("LM0602", "a back-reference in a pattern", "An automaton has no memory of what it read."),
     ("LM0603", "look-around in a pattern", "An automaton decides byte by byte."),

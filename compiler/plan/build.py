@@ -28,6 +28,7 @@ from .marks import check_marks
 from .places import diagnosis, place_of, root_of
 from .plots import plan_plot
 from .protocols import automaton_node, check_unspoken
+from .shared import Running, claim, in_order
 from .stopping import check_watched
 from .values import values_of
 
@@ -40,6 +41,8 @@ class PlanBuilder:
         paths: names in plots that are paths into runs, by grid or train, and where they are written. unknown, misread:
             those that have no value yet, or none at all, by grid or train and name.
         spoken: automata by what they are made of. walk: which points of a grid are looked at.
+        owners: by id, the first run that goes without being named. running: the one that is planned now. replaced:
+            whether such a run has put its settings in the place of those of a base.
     """
 
     program: Program
@@ -57,6 +60,9 @@ class PlanBuilder:
     lookers: dict[tuple[Decl, str], list[Decl]] = field(init=False, factory=dict)
     places: dict[Decl, Place] = field(init=False, factory=dict)
     walk: Callable[[Grid], Iterator[tuple[World, tuple[AxisValue, ...]]]] = Grid.points
+    owners: dict[str, str] = Factory(dict)
+    running: Running | None = None
+    replaced: bool = False
     null: World = field(init=False)
 
     @property
@@ -84,7 +90,8 @@ class PlanBuilder:
                 self._guard(lambda decl=decl: plan_plot(self, decl))
         for item in self.program.main.asserts:
             self._guard(lambda item=item: self.null.check(item, Scope((), self.program.main)))
-        return Plan(header, self.nodes, tuple(self.points), tuple(self.targets))
+        nodes = in_order(self.nodes) if self.replaced else self.nodes
+        return Plan(header, nodes, tuple(self.points), tuple(self.targets))
 
     def _guard(self, action: Any) -> None:
         try:
@@ -98,7 +105,8 @@ class PlanBuilder:
         builder = self if default else evolve_builder(self, program)
         try:
             world = World(program, decl)
-            point = builder._point(world, decl, decl.name, {}, {})
+            running = Running(root_of(world), decl.name, (), set()) if default else None
+            point = builder._point(world, decl, decl.name, {}, {}, running)
         except Problem as error:
             if default:
                 error.report(self.diagnostics)
@@ -115,13 +123,16 @@ class PlanBuilder:
         failures = Failures()
         points: list[Point] = []
         names: dict[str, int] = {}
+        told: set[str] = set()
         for world, values in self.walk(grid):
             failures.seen += 1
             axes = {axis.path: plain(v.value) for axis, v in zip(grid.axes, values, strict=True)}
             try:
                 if not self._kept(grid, world):
                     continue
-                point = self._point(world, grid.base, decl.name, axes, self._name(grid, world, values))
+                name = self._name(grid, world, values)
+                running = Running(root_of(world), name, axes, told)
+                point = self._point(world, grid.base, decl.name, axes, name, running)
                 points.append(point)
                 names[point.name] = names.get(point.name, 0) + 1
             except Problem as error:
@@ -174,10 +185,15 @@ class PlanBuilder:
             raise problem("LM0301", part.span, "`name` needs a Str")
         return found
 
-    def _point(self, world: World, base: Decl, grid: str, axes: dict[str, Any], name: Any) -> Point:
-        root = world.root
-        assert root is not None
-        run = self.register(world, root)
+    def _point(
+        self, world: World, base: Decl, grid: str, axes: dict[str, Any], name: Any, running: Running | None
+    ) -> Point:
+        """Plan a run; `running` unless it goes only if it is named."""
+        root, self.running = root_of(world), running
+        try:
+            run = self.register(world, root)
+        finally:
+            self.running = None
         evals, probes = {}, {}
         for decl in self.attached(base, "eval"):
             evals[decl.name] = self._attached(world, decl, run)
@@ -223,8 +239,12 @@ class PlanBuilder:
             automaton = automaton_node(self, world, cell)
             if getattr(spec, "spoken", None):
                 spec = evolve(spec, automaton=automaton)
-        if node_id not in self.nodes:
-            self.nodes[node_id] = Node(node_id, spec, cell.name, self._place_of(cell.root), lacking)
+        known = self.nodes.get(node_id)
+        if known is None or (cell.kind == "train" and self.running is not None):
+            node = Node(node_id, spec, cell.name, self._place_of(cell.root), lacking)
+            self.nodes.setdefault(node_id, node)
+            if cell.kind == "train":
+                claim(self, world, cell, node)
         return node_id
 
     def _check(self, world: World, cell: Cell, spec: Any) -> tuple[Lack, ...]:
