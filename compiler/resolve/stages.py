@@ -37,6 +37,12 @@ MAY_SET: dict[str, Any] = {
     "optim": {"lr": ANYTHING},
 }
 HELP = "a stage sets steps or tokens, batch, micro_batch, data, model.positions, schedule, optim.lr"
+INSTEAD: Mapping[str, str] = {
+    "epochs": "set steps or tokens: where a stage ends must be known before the run counts examples",
+    "batch_schedule": "set it in the train: it runs over all stages, with the `batch` of each as its peak",
+    "length_schedule": "set it in the train: it runs over all stages, with the `data.seq_len` of each as its peak",
+}
+"""What to do about fields that a reader may look for in a stage."""
 
 
 def amend(world: World, stage: Cell) -> None:
@@ -73,7 +79,7 @@ def _refused(world: World, statement: tree.Item | AxisStatement) -> bool:
     name = _misplaced(statement, MAY_SET)
     if name is None:
         return False
-    world.diagnostics.error("LM0203", name.span, f"a stage cannot set `{name.text}`", help=HELP)
+    world.diagnostics.error("LM0203", name.span, f"a stage cannot set `{name.text}`", help=INSTEAD.get(name.text, HELP))
     return True
 
 

@@ -78,5 +78,3 @@ def test_an_axis_that_makes_no_other_run_is_told_once(tmp_path: Path) -> None:
         'tell the runs of the grid apart with identity += ["every"], or drop the axis',
     }
     assert compiled(tmp_path, grid.format(more=', identity += ["limits", "every"]')).diagnostics.items == []
-    attached = "eval more : loss { run = base, examples = 3 }\ngrid g { base = base, over { more.examples = [1, 2] } }"
-    assert compiled(tmp_path, attached).diagnostics.items == []

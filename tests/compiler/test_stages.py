@@ -222,6 +222,27 @@ def test_why_tells_what_set_a_value_of_a_stage() -> None:
 
 
 @pytest.mark.parametrize(
+    ("statement", "help"),
+    [
+        ("epochs = 2", "set steps or tokens: where a stage ends must be known before the run counts examples"),
+        (
+            "batch_schedule : constant { warmup = 3 }",
+            "set it in the train: it runs over all stages, with the `batch` of each as its peak",
+        ),
+        (
+            "length_schedule : linear {}",
+            "set it in the train: it runs over all stages, with the `data.seq_len` of each as its peak",
+        ),
+        ("seed = 3", "a stage sets steps or tokens, batch, micro_batch, data, model.positions, schedule, optim.lr"),
+    ],
+)
+def test_what_a_stage_cannot_set_says_what_to_do_instead(statement: str, help: str) -> None:
+    found = compiled(SPEC.replace("steps = 20 }", f"steps = 20, {statement} }}", 1)).diagnostics.items
+    name = statement.split()[0]
+    assert [(d.code, d.message, d.help) for d in found] == [("LM0203", f"a stage cannot set `{name}`", help)]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "code", "words", "where"),
     [
         ("steps = 20 }", "steps = 20, seed = 3 }", "LM0203", "a stage cannot set `seed`", "seed"),
