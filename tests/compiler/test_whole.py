@@ -75,7 +75,7 @@ def test_an_evaluation_of_nothing_is_told(said: str, least: int, tmp_path: Path)
 
 
 def test_a_fraction_is_told_on_an_axis_and_on_the_command_line(tmp_path: Path) -> None:
-    grid = "grid sweep { base = base, over { every.log = %s } }\n"
+    grid = 'grid sweep { base = base, over { every.log = %s }, identity += ["every"] }\n'
     (found,) = mistakes("steps = 100", tmp_path, grid % "[5, 2.5, 7]")
     assert found[0] == "LM0507"
     assert "1 of 3 points of grid `sweep` fail LM0301: `log` needs an Int, got 2.5" in found[2]
