@@ -11,6 +11,7 @@ from typing import Any
 from attrs import Factory, define
 
 from ..spec.diagnostic import Diagnostic, LmcError
+from ..spec.exported import shown_path
 from ..spec.model import HfWeights, Transformer
 from ..spec.plan import Plan, references
 from ..spec.protocol import PythonProtocol
@@ -128,7 +129,7 @@ class InputDigests:
     def files(self, node_id: str) -> dict[str, str]:
         """Return what a node's digest covers, by path or repository: SHA-256 of files, and commits that a lock says.
 
-        Paths are relative to the spec's folder where below.
+        Paths are as `shown_path` tells them.
         """
         if node_id not in self.read:
             spec = self.plan.nodes[node_id].spec
@@ -141,9 +142,4 @@ class InputDigests:
     def own_files(self, node_id: str) -> dict[str, str]:
         """Return the SHA-256 of the files that a node itself reads, by path. Raises LmcError (LM0701)."""
         paths = files_of(self.plan.nodes[node_id].spec, self.root)
-        return {shown_path(path, self.root): file_sha256(path) for path in paths}
-
-
-def shown_path(path: Path, root: Path) -> str:
-    """Return a path as a spec below `root` would write it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        return {shown_path(str(path), str(self.root)): file_sha256(path) for path in paths}

@@ -6,27 +6,60 @@ compiler fills for itself; `lmc.spec.json_schema` describes the same fields.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from .codec import unstructure
-from .schema import SPELLINGS, fields, kind_of, variant_of
+from .schema import SPELLINGS, fields, hints, kind_of, members, variant_of
+from .units import FilePath, Glob
 
 _CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]*@", re.IGNORECASE)
 _SPELT = {name: written for written, name in SPELLINGS.items()}
 
 
-def exported(spec: Any, named: Callable[[str], str]) -> dict[str, Any]:
-    """Return a registered spec as plain JSON values; `named` gives the name of what a node id stands for."""
+def exported(spec: Any, named: Callable[[str], str], root: str = "") -> dict[str, Any]:
+    """Return a registered spec as plain JSON values; `named` gives the name of what a node id stands for.
+
+    Paths are as `shown_path` gives them for the folder `root`, or as they are without one.
+    """
     cls: Any = type(spec)
     found: dict[str, Any] = {"kind": kind_of(cls), "variant": variant_of(cls)}
     for name in visible(cls):
         value = getattr(spec, name)
+        if root and name in _paths(cls):
+            value = _shown(value, root)
         reference = fields(cls)[name].metadata["ref"]
-        found[spelt(name)] = _renamed(value, named) if reference else _plain(value, named)
+        found[spelt(name)] = _renamed(value, named) if reference else _plain(value, named, root)
     return found
+
+
+def shown_path(path: str, root: str) -> str:
+    """Return a path, relative to a folder or whole, as it is told: relative to the folder if both share another one.
+
+    What lies elsewhere would be relative to the root of the file system; it is whole.
+    """
+    whole = os.path.normpath(os.path.join(root, path))
+    shared = os.path.commonpath([root, whole])
+    return whole if shared == os.path.dirname(shared) else Path(os.path.relpath(whole, root)).as_posix()
+
+
+@cache
+def _paths(cls: Any) -> frozenset[str]:
+    """Return the fields of a class whose values may be paths."""
+    kinds = {name: members(hints(cls)[name]) for name in fields(cls)}
+    return frozenset(name for name, found in kinds.items() if FilePath in found or Glob in found)
+
+
+def _shown(value: Any, root: str) -> Any:
+    if isinstance(value, Glob):
+        return Glob(shown_path(value.pattern, root))
+    if isinstance(value, tuple):
+        return tuple(_shown(item, root) for item in value)
+    return shown_path(value, root) if isinstance(value, str) else value
 
 
 @cache
@@ -55,14 +88,14 @@ def _renamed(value: Any, named: Callable[[str], str]) -> Any:
     return [_renamed(item, named) for item in value]
 
 
-def _plain(value: Any, named: Callable[[str], str]) -> Any:
+def _plain(value: Any, named: Callable[[str], str], root: str) -> Any:
     if hasattr(type(value), "lmc_kind"):
-        return exported(value, named)
+        return exported(value, named, root)
     if isinstance(value, dict):
-        return {key: _plain(item, named) for key, item in value.items()}
+        return {key: _plain(item, named, root) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item, named) for item in value]
+        return [_plain(item, named, root) for item in value]
     if isinstance(value, str):
         return without_password(value)
     plain = unstructure(value)
-    return _plain(plain, named) if isinstance(plain, dict) else plain
+    return _plain(plain, named, root) if isinstance(plain, dict) else plain

@@ -86,7 +86,7 @@ class Resolver:
     def _block(self, node: Node, names: dict[str, str]) -> dict[str, Any]:
         key = (node.id, *(names.get(node_id, "") for node_id in references(node.spec)))
         if key not in self.made:
-            self.made[key] = exported(node.spec, lambda node_id: names[node_id])
+            self.made[key] = exported(node.spec, lambda node_id: names[node_id], self.plan.header.root)
         return self.made[key]
 
 

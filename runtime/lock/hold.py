@@ -8,9 +8,10 @@ from pathlib import Path
 from attrs import frozen
 
 from ...spec.diagnostic import Diagnostic, Label, LmcError
+from ...spec.exported import shown_path
 from ...spec.lock import Drift, Lock, change_line, drifts, lock_path, lock_text, names, parse_lock, short
 from ...spec.plan import Header, Plan
-from ..inputs import InputDigests, shown_path
+from ..inputs import InputDigests
 from ..repositories import pinned
 from ..store.files import write_whole
 from .present import Present
@@ -59,7 +60,7 @@ class Relocked:
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
         count = f"{self.count:,} input{'s' * (self.count != 1)}"
-        yield f"{shown_path(self.path, Path.cwd())}: {count}" + ("" if self.changed else ", none changed")
+        yield f"{shown_path(str(self.path), str(Path.cwd()))}: {count}" + ("" if self.changed else ", none changed")
         yield from (f"  {change_line(drift)}" for drift in self.changed)
 
 
