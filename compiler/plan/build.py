@@ -18,13 +18,14 @@ from ...spec.span import Span
 from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
-from ..resolve.problems import Problem, problem
+from ..resolve.problems import Problem, Unknown, problem
 from ..resolve.values import DeclRef, PartRef, shown
 from ..resolve.world import Program, World, slots_of
 from ..syntax import tree
 from .ahead import lacks
 from .failures import Failures
 from .marks import check_marks
+from .overlays import check_overlays
 from .places import diagnosis, place_of, root_of
 from .plots import plan_plot
 from .protocols import automaton_node, check_unspoken
@@ -85,13 +86,25 @@ class PlanBuilder:
             if grid is not None:
                 self._grid(decl, grid)
         self._check_unreached()
+        check_overlays(self)
         for decl in decls:
             if decl.kind == "plot" and not decl.poisoned:
                 self._guard(lambda decl=decl: plan_plot(self, decl))
-        for item in self.program.main.asserts:
-            self._guard(lambda item=item: self.null.check(item, Scope((), self.program.main)))
+        main = self.program.main
+        for item in main.asserts:
+            self._guard(lambda item=item: self.null.check(item, Scope((), main)))
+        for let in main.names.values():
+            if isinstance(let, tree.Let):
+                self._guard(lambda let=let: self._check_constant(let))
         nodes = in_order(self.nodes) if self.replaced else self.nodes
         return Plan(header, nodes, tuple(self.points), tuple(self.targets))
+
+    def _check_constant(self, let: tree.Let) -> None:
+        """Raise Problem if a constant has no value; one that only a run knows is no mistake."""
+        try:
+            self.null.evaluator.expr(let.value, Scope((), self.program.main))
+        except Unknown:
+            return
 
     def _guard(self, action: Any) -> None:
         try:

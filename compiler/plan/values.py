@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...spec.plot import plot_names
+from ...spec.schema import fields
 from ...spec.span import Span
 from ..resolve.cells import Cell, Scope
 from ..resolve.grids import plain
@@ -64,7 +65,8 @@ def _path_value(world: World, root: Cell, name: str) -> Any:
 
 
 def _read_path(world: World, root: Cell, name: str) -> Any:
-    parts = [tree.Name(part, root.span) for part in name.split(".")]
+    own = ["this"] if name.split(".")[0] in fields(root.cls) else []
+    parts = [tree.Name(part, root.span) for part in (*own, *name.split("."))]
     ref = tree.Ref(parts[0], tuple(parts[1:]), root.span)
     value = world.evaluator.expr(ref, Scope((root,), root.root.module))
     if isinstance(value, DeclRef | PartRef):

@@ -15,6 +15,7 @@ from ...spec.span import Source, Span
 from ..syntax import tree
 from ..syntax.build import DEEPEST
 from ..syntax.parse import KINDS, parse_file
+from .twice import check_twice
 
 EDITION = 1
 
@@ -136,6 +137,7 @@ class Loader:
         if block.name is None:
             self.diagnostics.error("LM0209", kind.span, f"a top-level `{kind.text}` needs a name", help="name it")
             return
+        check_twice(block.items, self.diagnostics)
         decl = Decl(kind.text, block.name.text, block.items, module, block.span, block.name.span, block.base)
         self._name(module, block.name, decl)
 

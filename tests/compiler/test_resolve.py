@@ -116,7 +116,7 @@ def test_precedence_is_as_documented(strongest: int, compile_: Compile) -> None:
         0: "train base { model = small, data = book, steps = 100, batch = 1 }\n",
         1: "overlay one : mine { batch = 2 }\n",
         2: "batch = 3\n",
-        3: "over { batch = [4] }\n",
+        3: ", batch = [4]",
         4: "set { batch = 5 }\n",
         5: "overlay late : sweep { base.batch = 6 }\n",
     }
@@ -126,7 +126,7 @@ def test_precedence_is_as_documented(strongest: int, compile_: Compile) -> None:
     axis = parts[3] if strongest >= 3 else ""
     set_ = parts[4] if strongest >= 4 else ""
     text = head + overlay + f"train mine : base {{ {'with = [one]' if overlay else ''}\n{own} }}\n"
-    text += f"grid sweep {{ base = mine\n over {{ optim.lr = [1e-3] }}\n {axis}{set_} }}\n" + parts[5]
+    text += f"grid sweep {{ base = mine\n over {{ optim.lr = [1e-3]{axis} }}\n {set_} }}\n" + parts[5]
     overlays = ("late",) if strongest >= 5 else ()
     chosen = ("sweep.batch = 7",) if strongest >= 6 else ()
     plan = plan_of(compile_(text, overlays, chosen))
