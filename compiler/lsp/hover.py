@@ -11,10 +11,11 @@ from attrs import frozen
 from ...spec.schema import REGISTRY, SPELLINGS, fields
 from ...spec.span import Span
 from ..manual.describe import FieldDoc, describe_field, describe_kind, describe_variant
-from ..manual.written import BLOCKS, FUNCTION_DOCS
+from ..manual.written import BLOCKS, FUNCTION_DOCS, FunctionDoc
 from ..plan.why import origin_lines, value_text
 from ..resolve.cells import is_map
 from ..resolve.declare import Decl, Module
+from ..resolve.grids import plain
 from ..resolve.values import shown
 from ..syntax import tree
 from .hints import facts
@@ -33,6 +34,13 @@ WORDS = {
     "unset": "Back to the default of the schema; takes an axis away in an overlay.",
     "none": "No value, where a field may be without one.",
 }
+LATE_DOCS = {
+    "mean": FunctionDoc("mean(x)", "The mean over the axes that are left."),
+    "since_best": FunctionDoc("since_best(metric)", "Evaluations since the best one: `since_best(val.loss) >= 5`."),
+}
+"""What only plots and conditions of runs know."""
+MOST_LISTED = 8
+"""Values of an axis that are all told."""
 
 
 @frozen
@@ -68,7 +76,7 @@ def _told(analysis: Analysis, found: Occurrence) -> Iterator[str]:
     if symbol.role == "field":
         described = field_doc(symbol)
         yield described.markdown() if described is not None else f"**{symbol.name}**"
-        yield from _value(found)
+        yield from [*_axis(analysis, found)] or _value(found)
     elif symbol.role == "property":
         yield f"**{symbol.name}**\n\n{_property(symbol)}"
         yield from _value(found)
@@ -77,7 +85,7 @@ def _told(analysis: Analysis, found: Occurrence) -> Iterator[str]:
     elif symbol.role == "kind":
         yield describe_kind(symbol.name).markdown() if symbol.name in (*REGISTRY, *BLOCKS) else f"**{symbol.name}**"
     elif symbol.role == "function":
-        described_call = FUNCTION_DOCS.get(symbol.name)
+        described_call = LATE_DOCS.get(symbol.name) or FUNCTION_DOCS.get(symbol.name)
         yield f"**{symbol.name}**" if described_call is None else f"```lmspec\n{described_call.call}\n```"
         yield "" if described_call is None else described_call.doc
     elif symbol.role == "block":
@@ -90,9 +98,52 @@ def _told(analysis: Analysis, found: Occurrence) -> Iterator[str]:
     elif symbol.role == "keyword":
         yield WORDS.get(symbol.name, "")
     elif symbol.role == "column":
-        yield f"`{symbol.name}`: a column of results"
-    elif symbol.role in ("part", "variable", "key"):
-        yield f"{symbol.role} `{symbol.name}`"
+        yield f"`{symbol.name}`: a column of the records" if not symbol.home else _metric(symbol)
+    elif symbol.role == "part":
+        yield _header(analysis, symbol)
+    elif symbol.role in ("variable", "key"):
+        yield "\n".join(_axis(analysis, found)) or f"{symbol.role} `{symbol.name}`"
+
+
+def _axis(analysis: Analysis, found: Occurrence) -> Iterator[str]:
+    """Yield the values of an axis of a grid, where it is written."""
+    grids = {} if analysis.builder is None else analysis.builder.grids
+    for name, grid in grids.items():
+        for axis in grid.axes:
+            if axis.names[-1].span == found.span:
+                values = [axis_text(value.value) for value in axis.values]
+                listed = values if len(values) <= MOST_LISTED else [*values[:6], "...", values[-1]]
+                told = ", ".join(value if value == "..." else f"`{value}`" for value in listed)
+                yield f"Axis of grid `{name}`, {len(values):,} values: {told}"
+
+
+def axis_text(value: object) -> str:
+    """Return a value of an axis as it would be written."""
+    found = plain(value)
+    return found if isinstance(found, str) and not isinstance(value, str) else shown(found)
+
+
+def _metric(symbol: Symbol) -> str:
+    return f"`{symbol.home[0]}.{symbol.name}`: a metric of eval `{symbol.home[0]}`"
+
+
+def _header(analysis: Analysis, symbol: Symbol) -> str:
+    """Return how a nested block with a name begins, where it is made."""
+    span = symbol.definition
+    modules = () if analysis.program is None else analysis.program.modules
+    module = None if span is None else next((m for m in modules if m.source.path == span.source.path), None)
+    block = None if module is None or span is None else _named_at(module.file.items, span)
+    if block is None or block.name is None:
+        return f"part `{symbol.name}`"
+    base = "" if block.base is None else f" : {block.base.span.text}"
+    return f"```lmspec\n{block.kind.text} {block.name.text}{base}\n```"
+
+
+def _named_at(items: tuple[tree.Item, ...], span: Span) -> tree.Block | None:
+    for item in items:
+        if isinstance(item, tree.Block) and item.span.start <= span.start < item.span.end:
+            return item if item.name is not None and item.name.span == span else _named_at(item.items, span)
+    return None
 
 
 def field_doc(symbol: Symbol) -> FieldDoc | None:

@@ -313,6 +313,10 @@ class Names:
 
     def _ref(self, ref: tree.Ref, view: View, defining: tuple[Place, str] | None = None) -> None:
         symbol, at, owner = self.head(ref, view, defining)
+        if symbol == Symbol("column", ref.dotted or ""):
+            for name in (ref.head, *(part for part in ref.tail if isinstance(part, tree.Name))):
+                self._add(name.span, symbol)
+            return
         self._add(ref.head.span, symbol, owner)
         for part in ref.tail:
             if not isinstance(part, tree.Name):
@@ -321,14 +325,14 @@ class Names:
                 continue
             symbol, at, owner = self.follow(at, part.text)
             if symbol is None and view.late:
-                symbol = self._metric(part.text, view.module)
+                symbol = self._metric(ref.head.text, part.text, view.module)
             self._add(part.span, symbol, owner)
 
-    def _metric(self, name: str, module: Module) -> Symbol:
-        """Return what a name of results stands for: the calls of each protocol are told by its name."""
+    def _metric(self, of: str, name: str, module: Module) -> Symbol:
+        """Return what a name of an evaluation's results stands for: calls of each protocol are told by its name."""
         found = module.names.get(name)
         spoken = isinstance(found, Decl) and found.kind == "protocol"
-        return declared_symbol(found, name, {}) if spoken and found is not None else Symbol("column", name)
+        return declared_symbol(found, name, {}) if spoken and found is not None else Symbol("column", name, (of,))
 
     def head(
         self, ref: tree.Ref, view: View, defining: tuple[Place, str] | None = None
@@ -339,7 +343,7 @@ class Names:
             return view.variables[name], None, None
         top = view.module.names.get(name)
         if view.late and (ref.dotted in RECORD_COLUMNS or name in RECORD_COLUMNS):
-            return Symbol("column", name), None, None
+            return Symbol("column", ref.dotted if ref.dotted in RECORD_COLUMNS else name), None, None
         if not (view.late and isinstance(top, Decl) and top.kind == "eval"):
             for place in view.places:
                 if defining is not None and place is defining[0] and SPELLINGS.get(name, name) == defining[1]:

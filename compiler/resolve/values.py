@@ -18,6 +18,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from ...spec.diagnostic import Edit
+from ...spec.expr import Expr
 from ...spec.schema import hints, members, variant_of
 from ...spec.span import Span
 from ...spec.units import (
@@ -142,6 +143,8 @@ def shown(value: Any) -> str:
         return f'{"files" if value.glob else "file"}("{value.path}")'
     if isinstance(value, Env):
         return f'env("{value.name}")'
+    if isinstance(value, Expr):
+        return value.text
     return str(value)
 
 

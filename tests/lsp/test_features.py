@@ -71,6 +71,11 @@ def said(client: Client, word: str) -> str:
         ("sweep {", ["grid sweep", "12 points"]),
         ("wide = 2", ["let wide = 2 * 32", "= `64`"]),
         ("held_out.loss", ["eval held_out : loss"]),
+        ("loss)", ["`held_out.loss`", "eval `held_out`"]),
+        ("mean(held", ["mean(x)", "the axes that are left"]),
+        ("x = model", ["x = model.width", "set by own field: model.width"]),
+        ("width = [32", ["**width**", "Axis of grid `sweep`, 3 values: `32`, `64`, `96`"]),
+        ("lr = [", ["Axis of grid `sweep`, 2 values: `0.001`, `0.0001`"]),
         ("import", ["Names another file"]),
         ("assert", ["A condition that must hold"]),
         ("over {", ["**over**", "Axes"]),
@@ -82,6 +87,28 @@ def test_hover(editor: Client, word: str, wanted: list[str]) -> None:
         wanted = ["model tiny : transformer", f"{4 * 32 * 32 + 3 * 32 * 128 + 64 + 32 + 2 * 257 * 32:,} parameters"]
     for part in wanted:
         assert part in text
+
+
+def test_hover_of_parts_and_columns(client: Client) -> None:
+    text = TEXT + (
+        "plot steps : line { from = base, x = step, y = loss.train }\n"
+        'store facts : sqlite { file = file("a.db"), table people : people {} }\n'
+        "grid many { base = base, over { model.width = range(4, 84, 4), model.mixer = "
+        "[attention { heads = 1 }, gated {}] }, zip z { let scale = [1, 2] } }\n"
+    )
+    (client.root / "shared.lmspec").write_text(SHARED, encoding="utf-8")
+    client.open("a.lmspec", text)
+    assert client.diagnostics("a.lmspec") == []
+    for word, wanted in {
+        "train }": "`loss.train`: a column of the records",
+        "step, y": "`step`: a column of the records",
+        "people : people": "table people : people",
+        "width = range": "20 values: `4`, `8`, `12`, `16`, `20`, `24`, ..., `80`",
+        "mixer = [": "2 values: `attention { heads = 1 }`, `gated {}`",
+        "z { let": "zip z",
+        "scale = [1": "Axis of grid `many`, 2 values: `1`, `2`",
+    }.items():
+        assert wanted in client.ask("hover", "a.lmspec", *place(text, word))["contents"]["value"], word
 
 
 def test_nothing_is_said_about_nothing(editor: Client) -> None:
