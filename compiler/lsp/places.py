@@ -196,11 +196,11 @@ def field_symbol(cell: Cell, name: str) -> Symbol:
 
 def declared_symbol(found: Decl | Module | tree.Let, name: str, names: dict[str, Span]) -> Symbol:
     """Return the symbol of a name of a file; `names` says where imports are named."""
-    if isinstance(found, Decl):
+    if isinstance(found, Decl) and not found.unread:
         return Symbol("block", found.name, place_of(found.name_span), found.name_span)
     if isinstance(found, tree.Let):
         return Symbol("let", found.name.text, place_of(found.name.span), found.name.span)
-    span = names.get(name, Span(found.source, 0, 0))
+    span = found.name_span if isinstance(found, Decl) else names.get(name, Span(found.source, 0, 0))
     return Symbol("import", name, place_of(span), span)
 
 

@@ -18,6 +18,8 @@ from ..syntax.parse import KINDS, parse_file
 from .twice import check_twice
 
 EDITION = 1
+IMPORT = "import"
+"""In place of a kind: of what stands for an import that could not be read."""
 
 
 @define(eq=False)
@@ -39,6 +41,11 @@ class Decl:
     variant: str = ""
     poisoned: bool = False
     anonymous: bool = False
+
+    @property
+    def unread(self) -> bool:
+        """Whether this stands for an import that could not be read."""
+        return self.kind == IMPORT
 
     @property
     def chain(self) -> list[Decl]:
@@ -109,7 +116,10 @@ class Loader:
         if isinstance(item, tree.Import):
             shown = str(Path(module.source.path).parent / item.path.value)
             imported = self.load(module.path.parent / item.path.value, shown, item.path.span)
-            if imported is not None:
+            if imported is None:
+                unread = Decl(IMPORT, item.name.text, (), module, item.span, item.name.span, poisoned=True)
+                module.names.setdefault(item.name.text, unread)
+            else:
                 self._name(module, item.name, imported)
         elif isinstance(item, tree.Let):
             self._name(module, item.name, item)
@@ -163,6 +173,9 @@ class Loader:
                 self._no_variant(decl)
             return
         target = find_block(decl.module, decl.base)
+        if isinstance(target, Decl) and target.unread:
+            decl.poisoned = True
+            return
         if isinstance(target, Decl) and target is not decl and target.kind == decl.kind:
             if target in seen:
                 decl.poisoned = True
@@ -225,9 +238,11 @@ def unknown_variant(
 
 
 def find_block(module: Module, ref: tree.Ref) -> Decl | Module | tree.Let | None:
-    """Return what a dotted name of a file stands for, through imports."""
+    """Return what a dotted name of a file stands for, through imports; one that was not read is a poisoned block."""
     found: Decl | Module | tree.Let | None = module.names.get(ref.head.text)
     for part in ref.tail:
+        if isinstance(found, Decl) and found.unread:
+            return found
         if not isinstance(found, Module) or not isinstance(part, tree.Name):
             return None
         found = found.names.get(part.text)

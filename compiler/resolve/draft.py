@@ -162,7 +162,7 @@ def _assign(draft: Draft, item: tree.Assign, module: Module, origin: str) -> Non
 
 def _base(draft: Draft, item: tree.Assign, module: Module) -> None:
     found = find_block(module, item.value) if isinstance(item.value, tree.Ref) else None
-    if isinstance(found, Decl) and found.kind == "train":
+    if isinstance(found, Decl) and (found.kind == "train" or found.unread):
         draft.base = found
     else:
         message = "`base` needs a train"

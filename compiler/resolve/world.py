@@ -485,6 +485,6 @@ def named_overlays(decl: Decl, program: Program) -> list[Decl]:
                 overlay = find_block(decl.module, ref) if isinstance(ref, tree.Ref) else None
                 if isinstance(overlay, Decl) and overlay.kind == "overlay":
                     found.append(overlay)
-                else:
+                elif not isinstance(overlay, Decl) or not overlay.unread:
                     program.diagnostics.error("LM0509", ref.span, "`with` names overlays", help="write with = [name]")
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmc.compiler.cli import main
+from lmc.compiler.pipeline import compile_spec
 
 GOOD = "edition = 1\ntokenizer bytes : byte {}\n"
 BAD = "edition = 1\ntokenizer bytes : byt {}\n"
@@ -80,6 +81,24 @@ def test_an_import_that_is_not_there_names_near_files(folder: Path, capsys: pyte
     said = capsys.readouterr().err
     assert "error[LM0211]: there is no file `goood.lmspec`" in said
     assert "did you mean `good.lmspec`?" in said
+
+
+def test_what_follows_from_an_import_that_is_not_there_is_not_told(folder: Path) -> None:
+    text = """
+import "absent.lmspec" as sh
+model derived : sh.tiny { layers = 3 }
+train base { model = sh.tiny, data = sh.book, steps = sh.steps, batch = 2, with = [sh.quick] }
+train second : sh.base { model = derived }
+train third : base { model : sh.tiny { layers = 2 } }
+eval held_out : loss { run = sh.base }
+grid widths { base = base, over { model.width = [32, 64] } }
+grid more { base = sh.base, over { model.width = sh.widths } }
+plot curve : line { from = widths, x = model.width, y = min(held_out.loss) }
+overlay small : sh.base { steps = 3 }
+let half = sh.steps // 2
+"""
+    Path("main.lmspec").write_text(text, encoding="utf-8")
+    assert [found.code for found in compile_spec(Path("main.lmspec")).diagnostics.items] == ["LM0211"]
 
 
 def test_json_of_several_files_is_one_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
