@@ -52,4 +52,4 @@ def range_of(span: Span) -> Range:
 
 def units(text: str) -> int:
     """Return how many UTF-16 code units a text takes."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)

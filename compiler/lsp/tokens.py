@@ -61,7 +61,7 @@ OF_TERMINAL = {
 }
 
 
-@frozen(order=True)
+@frozen
 class Token:
     """A piece of one line: characters [start, end), its type and modifiers by name."""
 
@@ -74,8 +74,8 @@ class Token:
 def semantic_tokens(analysis: Analysis) -> list[Token]:
     """Return the tokens of a file in order; none overlaps another, none goes over a line end."""
     names = () if analysis.names is None else analysis.names.of(str(analysis.path))
-    own = sorted(_of_name(occurrence) for occurrence in names if occurrence.symbol.role in OF_ROLE)
-    return sorted([*own, *_around(own, _plain(analysis))])
+    own = [_of_name(occurrence) for occurrence in names if occurrence.symbol.role in OF_ROLE]
+    return sorted([*own, *_around(own, _plain(analysis))], key=_start)
 
 
 def encoded(tokens: list[Token], source: Source) -> list[int]:
@@ -90,6 +90,10 @@ def encoded(tokens: list[Token], source: Source) -> list[int]:
         data += [at.line - line, step, length, TYPES.index(token.type), bits]
         line, column = at.line, at.character
     return data
+
+
+def _start(token: Token) -> int:
+    return token.start
 
 
 def _of_name(found: Occurrence) -> Token:
@@ -127,7 +131,7 @@ def _lines(span: Span, type_: str) -> Iterator[Token]:
 def _around(names: list[Token], plain: Iterator[Token]) -> Iterator[Token]:
     """Yield plain tokens without the names inside them, as those of an f-string are."""
     starts = names[:]
-    for token in sorted(plain):
+    for token in sorted(plain, key=_start):
         at = token.start
         while starts and starts[0].end <= token.start:
             starts.pop(0)

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from support.lsp import Client
 
+from lmc.compiler.format.format import format_source
 from lmc.compiler.lsp.workspace import Workspace
 from lmc.compiler.pipeline import compile_spec
 from lmc.compiler.plan.build import PlanBuilder
+from lmc.spec.diagnostic import Diagnostics
+from lmc.spec.span import Source
 
 SHARED = """\
 edition = 1
@@ -295,3 +298,112 @@ def test_capabilities(client: Client) -> None:
         "inlayHint",
     ):
         assert f'"{name}Provider"' in told
+
+
+def test_an_import_may_be_a_file_that_was_never_saved(client: Client) -> None:
+    client.open("main.lmspec", MAIN)
+    assert codes(client.diagnostics("main.lmspec")) == ["LM0211"]
+    client.open("shared.lmspec", SHARED)
+    assert client.diagnostics("main.lmspec") == []
+    found = client.ask("definition", "main.lmspec", *place(MAIN, "tiny"))
+    assert found["uri"] == client.uri("shared.lmspec")
+    hover = client.ask("hover", "main.lmspec", *place(MAIN, "tiny"))
+    assert "model tiny : transformer" in hover["contents"]["value"]
+    answer = client.ask("rename", "shared.lmspec", *place(SHARED, "tiny"), newName="klein")
+    for name, text in {"shared.lmspec": SHARED, "main.lmspec": MAIN}.items():
+        client.change(name, applied(text, answer["changes"][client.uri(name)]), 9)
+    client.change("main.lmspec", MAIN.replace("tiny", "klein").replace("steps = 10", "step = 10"), 10)
+    assert "LM0203" in codes(client.diagnostics("main.lmspec"))
+    client.close_file(client.uri("shared.lmspec"))
+    assert "LM0211" in codes(client.diagnostics("main.lmspec"))
+
+
+def test_files_outside_of_the_folder_that_is_open_are_answered(
+    folder: Client, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An absolute path stands for itself."""
+    outside = tmp_path_factory.mktemp("elsewhere ü")
+    (outside / "shared.lmspec").write_text(SHARED, encoding="utf-8")
+    main = str(outside / "main.lmspec")
+    folder.open(main, MAIN.replace("steps = 10", "step = 10"))
+    (found, *_) = [d for d in folder.diagnostics(main) if d["code"] == "LM0203"]
+    params = {
+        "textDocument": {"uri": folder.uri(main)},
+        "range": found["range"],
+        "context": {"diagnostics": [found]},
+    }
+    actions = folder.request("textDocument/codeAction", params)
+    assert [edit["newText"] for a in actions for edit in a["edit"]["changes"][folder.uri(main)]] == ["steps"]
+    folder.change(main, MAIN)
+    assert folder.diagnostics(main) == []
+    definition = folder.ask("definition", main, *place(MAIN, "tiny"))
+    assert definition["uri"] == (outside / "shared.lmspec").as_uri()
+    answer = folder.ask("rename", main, *place(MAIN, "base"), newName="first")
+    assert applied(MAIN, answer["changes"][folder.uri(main)]) == MAIN.replace("base", "first").replace(
+        "first =", "base ="
+    )
+
+
+def test_a_text_without_a_file_is_answered(client: Client) -> None:
+    uri = "untitled:Untitled-1"
+    text = SHARED.replace("layers", "layer")
+    document = {"uri": uri, "languageId": "lmspec", "version": 1, "text": text}
+    client.notify("textDocument/didOpen", {"textDocument": document})
+    message: dict = {"params": {"uri": ""}}
+    while message["params"]["uri"] != uri:
+        message = client.said.get(timeout=20)
+    assert codes(message["params"]["diagnostics"]) == ["LM0203"]
+    where = {
+        "textDocument": {"uri": uri},
+        "position": dict(zip(("line", "character"), place(text, "width"), strict=True)),
+    }
+    assert "Size of the residual stream" in client.request("textDocument/hover", where)["contents"]["value"]
+    client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+def test_line_ends_of_windows(client: Client) -> None:
+    """Lines and columns are those of the editor, and repairs and names fit into its text."""
+    text = SHARED.replace("layers", "layer").replace("\n", "\r\n")
+    client.open("shared.lmspec", text)
+    (found,) = client.diagnostics("shared.lmspec")
+    start = found["range"]["start"]
+    assert (start["line"], start["character"]) == place(SHARED, "layers")
+    params = {
+        "textDocument": {"uri": client.uri("shared.lmspec")},
+        "range": found["range"],
+        "context": {"diagnostics": [found]},
+    }
+    (action,) = client.request("textDocument/codeAction", params)
+    repaired = applied(text, action["edit"]["changes"][client.uri("shared.lmspec")])
+    assert repaired == SHARED.replace("\n", "\r\n")
+    client.change("shared.lmspec", repaired)
+    assert client.diagnostics("shared.lmspec") == []
+    answer = client.ask("rename", "shared.lmspec", *place(SHARED, "bytes"), newName="letters")
+    renamed = applied(repaired, answer["changes"][client.uri("shared.lmspec")])
+    assert renamed == repaired.replace("bytes", "letters")
+    layout = {"textDocument": {"uri": client.uri("shared.lmspec")}, "options": {"tabSize": 2, "insertSpaces": True}}
+    (edit,) = client.request("textDocument/formatting", layout)
+    assert edit["range"]["end"] == {"line": SHARED.count("\n"), "character": 0}
+    assert edit["newText"] == format_source(Source("", SHARED), Diagnostics())
+    client.change("shared.lmspec", edit["newText"].replace("\n", "\r\n"), 5)
+    assert client.request("textDocument/formatting", layout) == []
+
+
+def test_a_file_that_is_reached_by_a_link_is_told_under_its_own_name(client: Client) -> None:
+    (client.root / "real").mkdir()
+    (client.root / "link").symlink_to(client.root / "real")
+    client.open("link/shared.lmspec", SHARED.replace("layers", "layer"))
+    assert codes(client.diagnostics("link/shared.lmspec")) == ["LM0203"]
+    found = client.ask("definition", "link/shared.lmspec", *place(SHARED, "bytes"))
+    assert found["uri"] == client.uri("link/shared.lmspec")
+
+
+def test_a_change_on_disk_is_told_when_the_editor_says_so(client: Client) -> None:
+    shared = client.root / "shared.lmspec"
+    shared.write_text(SHARED, encoding="utf-8")
+    client.open("main.lmspec", MAIN)
+    assert client.diagnostics("main.lmspec") == []
+    shared.write_text(SHARED.replace("tiny", "small"), encoding="utf-8")
+    changes = [{"uri": client.uri("shared.lmspec"), "type": 2}]
+    client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
+    assert "LM0207" in codes(client.diagnostics("main.lmspec"))
