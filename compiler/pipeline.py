@@ -16,6 +16,7 @@ from ..spec.canonical import canonical_json
 from ..spec.diagnostic import Diagnostics, Edit, Enough
 from ..spec.plan import Header, Plan, SourceFile
 from ..spec.span import Source, Span
+from .diagnostics.once import once
 from .plan.build import PlanBuilder
 from .plan.origins import leaves, staged
 from .resolve.declare import Decl, Loader, Module, find_block
@@ -54,11 +55,13 @@ class Compiled:
 def compile_spec(path: Path, overlays: Sequence[str] = (), settings: Sequence[str] = ()) -> Compiled:
     """Compile a file, with overlays and settings of the command line, weakest first.
 
-    Diagnostics come in the order of the files, as they are imported, and of the places in them.
+    Diagnostics come in the order of the files, as they are imported, and of the places in them; a mistake gives one.
     """
     loader = Loader(Diagnostics(most=MOST_MISTAKES))
     compiled = _attempted(loader, path, overlays, settings)
-    compiled.diagnostics.sort([module.source.path for module in loader.modules.values()])
+    diagnostics = compiled.diagnostics
+    diagnostics.sort([module.source.path for module in loader.modules.values()])
+    diagnostics.items = once(diagnostics.items)
     return compiled
 
 

@@ -151,7 +151,9 @@ class PlanBuilder:
             except Problem as error:
                 failures.add(error, axes)
         for found in failures.diagnostics(grid):
-            if found not in self.diagnostics.items:
+            if found.code != "LM0507":
+                self.diagnostics.add(found)
+            elif found not in self.diagnostics.items:  # several at one grid
                 self.diagnostics.items.append(found)
         if not points and not failures.failed and failures.seen == grid.total:
             self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")

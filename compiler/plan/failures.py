@@ -13,6 +13,9 @@ from ..resolve.axes import described
 from ..resolve.grids import Grid
 from ..resolve.problems import Problem
 
+WRITTEN = ("LM02", "LM0301", "LM0302", "LM0304", "LM0305", "LM0306", "LM0310")
+"""Codes of names, types and units; the others are of values, which axes may have a part in."""
+
 
 @define
 class Failure:
@@ -44,8 +47,16 @@ class Failures:
     def diagnostics(self, grid: Grid) -> Iterator[Diagnostic]:
         """Yield what is to be told; the mistake itself where the grid has one point."""
         for failure in self.found.values():
-            alone = grid.total == 1 or not grid.axes
-            yield failure.first if alone else _grouped(grid, failure, self.seen == grid.total)
+            counted = self.seen == grid.total
+            yield failure.first if _of_no_point(grid, failure, counted) else _grouped(grid, failure, counted)
+
+
+def _of_no_point(grid: Grid, failure: Failure, counted: bool) -> bool:
+    """Whether a mistake is of what is written, whatever the axes say: as if there was no grid."""
+    if grid.total == 1 or not grid.axes:
+        return True
+    every = counted and failure.count == grid.total
+    return every and failure.first.code.startswith(WRITTEN) and _at_fault(grid, failure.first) is None
 
 
 def _grouped(grid: Grid, failure: Failure, counted: bool) -> Diagnostic:

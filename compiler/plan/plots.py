@@ -103,7 +103,8 @@ def _check_evaluated(builder: PlanBuilder, cell: Cell, spec: LinePlot | HeatmapP
         head = name.split(".")[0]
         found = builder.program.main.names.get(head)
         evaluation = isinstance(found, Decl) and found.kind == "eval" and not found.poisoned
-        if evaluation and points and not any(head in point.evals for point in points):
+        told = builder.program.diagnostics.failed  # the evaluation may be of no run for what was told
+        if evaluation and points and not told and not any(head in point.evals for point in points):
             message = f"`{head}` evaluates none of the runs of {', '.join(spec.sources)}"
             help = f"set `run` of `{head}` to what they start from"
             raise problem("LM0506", span_of(cell, name), message, help=help)
@@ -118,9 +119,14 @@ def _check_metric(builder: PlanBuilder, cell: Cell, eval_: Decl, name: str) -> N
     near = difflib.get_close_matches(metric, known, 1)
     meant = f"{head}{'.best' if parts.best else ''}.{near[0]}" if near else ""
     help = f"did you mean `{meant}`?" if near else f"it has {', '.join(known)}"
-    span = span_of(cell, name)
-    edits = (Edit(span, meant),) if near and span.text == name else ()
+    span = metric_span(span_of(cell, name), metric)
+    edits = (Edit(span, near[0]),) if near and span.text == metric else ()
     raise problem("LM0506", span, f"`{head}` has no metric `{metric}`", help=help, edits=edits)
+
+
+def metric_span(span: Span, metric: str) -> Span:
+    """Return the place of a metric in that of its full name; the whole of what is no such name."""
+    return evolve(span, start=span.end - len(metric)) if metric and span.text.endswith(f".{metric}") else span
 
 
 def _recorded(builder: PlanBuilder, spec: LinePlot | HeatmapPlot) -> list[str] | None:

@@ -12,7 +12,7 @@ from ...spec.span import Span
 from ...spec.train import Train
 from ..resolve.cells import Cell
 from ..resolve.problems import problem
-from .plots import metrics_of
+from .plots import metric_span, metrics_of
 
 if TYPE_CHECKING:
     from .build import PlanBuilder
@@ -42,9 +42,10 @@ def _check(builder: PlanBuilder, span: Span, name: str, evals: Mapping[str, str]
     if metric not in known:
         near = difflib.get_close_matches(metric, known, 1)
         help = f"did you mean `{head}.{near[0]}`?" if near else f"it has {', '.join(known)}"
-        edits = tuple(Edit(place, f"{head}.{near[0]}") for place in _places(span, name)) if near else ()
+        places = [metric_span(place, metric) for place in _places(span, name)]
+        edits = tuple(Edit(place, near[0]) for place in places) if near else ()
         message = f"`{head}` has no metric `{metric}`"
-        raise problem("LM0506", edits[0].span if edits else span, message, help=help, edits=edits)
+        raise problem("LM0506", places[0] if places else span, message, help=help, edits=edits)
 
 
 def _places(span: Span, name: str) -> list[Span]:

@@ -92,6 +92,8 @@ def check_allowed(
     for name, values in protocol.allow.items():
         span = protocol.allow_spans.get(name, (protocol.body or protocol.open).span)
         if name not in (names or ("body",)):
+            if protocol.template is not None and re.search(rf"[:{{]{name}\b", protocol.template.value):
+                continue  # told of the template
             message = f"`allow` lists `{name}`, which is no capture of `body`"
             diagnostics.error("LM0611", span, message, help=f"captures are {', '.join(names) or 'body'}")
         elif values != "read_only" and body is not None:

@@ -199,7 +199,8 @@ def _calls(
     by_special = close.special is not None
     whole = not registers
     call = join(ANY_TEXT if body is None else build_nfa(body, registers), close.text, back, by_special, whole)
-    lists = {name: values for name, values in protocol.allow.items() if values != "read_only"}
+    captures = registers or ("body",)
+    lists = {name: values for name, values in protocol.allow.items() if values != "read_only" and name in captures}
     if not protocol.constrained or not lists:
         return call, None
     named = named_body(body, tuple(registers))

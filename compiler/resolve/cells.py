@@ -160,6 +160,12 @@ class Cell:
         variant, word = variant_of(self.cls), word_of(self.kind)
         return f"{word} variant `{variant}`" if variant else f"`{word}`"
 
+    @property
+    def spoiled(self) -> bool:
+        """Whether something was told of the block, or of the one around it where this one is not written."""
+        implied = self.parent is not None and self.parent.span == self.span
+        return self.poisoned or (implied and self.parent is not None and self.parent.spoiled)
+
     def chain(self) -> tuple[Cell, ...]:
         """Return the cell and those that it is nested in, from inside out."""
         return (self,) if self.parent is None else (self, *self.parent.chain())

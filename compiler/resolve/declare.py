@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from attrs import Factory, define, field
@@ -64,9 +64,21 @@ class Module:
     asserts: list[tree.Assert] = Factory(list)
 
     @property
+    def whole(self) -> bool:
+        """Whether every name is known: a statement without a tree or name, which was told, may have given one."""
+        nameless = any(isinstance(item, tree.Block) and item.name is None for item in self.file.items)
+        return not nameless and not _holds_bad(self.file.items)
+
+    @property
     def decls(self) -> list[Decl]:
         """The blocks that are written in this file, in order."""
         return [item for item in self.names.values() if isinstance(item, Decl)]
+
+
+def _holds_bad(items: Iterable[tree.Item]) -> bool:
+    return any(
+        isinstance(item, tree.Bad) or (isinstance(item, tree.Block) and _holds_bad(item.items)) for item in items
+    )
 
 
 @define

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from attrs import Factory, define, evolve, frozen
 
-from ...spec.diagnostic import Diagnostic, Label
+from ...spec.diagnostic import Diagnostic, Edit, Label
+from ...spec.span import Span
 from ..syntax import tree
 from .declare import Decl, Module, find_block
 from .world import Program, named_overlays
@@ -45,6 +47,7 @@ class Draft:
     """What a grid's statements say, strongest last.
 
     Attributes:
+        told: whether it was told what is wrong with `base`.
         over: axes of the product. zips: axes that go in step, by the name of their block, "" for that without one.
         fields: what `seeds`, `where`, `name` and `ceiling` are. draw: what `draw` says. identity: lists of names.
         late: edits of the base and `set`, which come after the axes.
@@ -53,6 +56,7 @@ class Draft:
     decl: Decl
     program: Program
     base: Decl | None = None
+    told: bool = False
     over: dict[str, AxisText] = Factory(dict)
     zips: dict[str, dict[str, AxisText]] = Factory(dict)
     fields: dict[str, Written] = Factory(dict)
@@ -164,9 +168,24 @@ def _base(draft: Draft, item: tree.Assign, module: Module) -> None:
     found = find_block(module, item.value) if isinstance(item.value, tree.Ref) else None
     if isinstance(found, Decl) and (found.kind == "train" or found.unread):
         draft.base = found
-    else:
-        message = "`base` needs a train"
-        draft.program.diagnostics.error("LM0310", item.value.span, message, help="name a train of this file")
+        return
+    draft.told = True
+    if isinstance(found, Decl) and found.poisoned:
+        return
+    if found is not None or not isinstance(item.value, tree.Ref):
+        _no_base(draft, item.value.span, "LM0310", "`base` needs a train", "", module)
+    elif module.whole:
+        name = item.value.dotted or item.value.span.text
+        _no_base(draft, item.value.span, "LM0207", f"`{name}` is not defined", name, module)
+
+
+def _no_base(draft: Draft, span: Span, code: str, message: str, written: str, module: Module) -> None:
+    """Record that no train is named, with the one that is meant: of a like name, or the only one."""
+    trains = [decl.name for decl in module.decls if decl.kind == "train"]
+    near = difflib.get_close_matches(written, trains, 1) or (trains if len(trains) == 1 else [])
+    help = f"write `{near[0]}`" if near else f"name one of {', '.join(trains)}" if trains else "write a train first"
+    edits = (Edit(span, near[0]),) if near else ()
+    draft.program.diagnostics.error(code, span, message, help=help, edits=edits)
 
 
 def _draw(draft: Draft, path: tuple[tree.Name, ...], value: tree.Expr, module: Module) -> None:

@@ -137,7 +137,7 @@ class Evaluator(Expressions):
         if attribute.metadata["derived"]:
             return self.derived(cell, name)
         if attribute.default is attrs.NOTHING:
-            if cell.poisoned:
+            if cell.spoiled:
                 raise poison()
             title = f"{cell.kind} `{cell.name}`" if cell.parent is None else f"`{cell.name}`"
             help = f"add {spelled(name)} = ... ({attribute.metadata['doc'].rstrip('.')})"

@@ -138,6 +138,8 @@ class References:
                 raise problem("LM0307", part.span, f"there is no item {shown(index)}") from error
         if isinstance(place, Module):
             found = place.names.get(part.text)
+            if found is None and not place.whole:
+                raise poison()
             if found is None:
                 raise problem("LM0207", part.span, f"`{expr.head.text}` has no `{part.text}`")
             return self._declared(found, scope)
@@ -164,6 +166,7 @@ class References:
         if cell.poisoned:
             return poison()
         known = [spelled(n) for n, a in fields(cell.cls).items() if not a.metadata["hidden"]]
+        known += [name for blocks in cell.named.values() for name in blocks]
         near = difflib.get_close_matches(part.text, known, 1)
         help = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known)}"
         edits = (Edit(part.span, near[0]),) if near else ()
@@ -205,7 +208,7 @@ class References:
 
     def _undefined(self, expr: tree.Ref, scope: Scope, defining: tuple[Cell, str] | None) -> Problem:
         name, span = expr.head.text, expr.head.span
-        if any(isinstance(item, tree.Bad) for item in scope.module.file.items):
+        if not scope.module.whole:
             return poison()
         if defining is not None and defining[1] == name:
             return self._itself(expr, defining[0])
@@ -219,9 +222,13 @@ class References:
             edits = (Edit(span, f'"{near[0]}"'),) if near else ()
             help = f'quote it: "{near[0]}"' if near else "quote a value"
             return problem("LM0207", span, f"`{name}` is not defined", label=label, help=help, edits=edits)
+        wanted = "" if defining is None or expr.tail else fields(defining[0].cls)[defining[1]].metadata["ref"]
+        blocks = [decl.name for decl in scope.module.decls if decl.kind == wanted]
         known = [*scope.module.names, *(spelled(n) for cell in scope.cells for n in fields(cell.cls))]
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, blocks if wanted else known, 1)
         help = f"did you mean `{near[0]}`?" if near else _other_word(name, defining)
+        if wanted and not near:
+            help = f"write one of {', '.join(blocks)}" if blocks else f"write a {wanted} of that name"
         edits = (Edit(span, near[0]),) if near else ()
         return problem("LM0207", span, f"`{name}` is not defined", help=help, edits=edits)
 

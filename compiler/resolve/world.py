@@ -270,7 +270,7 @@ class World:
         inner = cell.slot(name)
         attribute = fields(cell.cls)[name]
         if inner is None and attribute.default is not None:
-            if cell.poisoned:
+            if cell.spoiled:
                 raise poison()
             doc = attribute.metadata["doc"].rstrip(".")
             first, *others = slot(cell.cls, name)

@@ -204,6 +204,8 @@ class Writer:
                 if isinstance(item, tree.Assign) and len(item.path) == 1:
                     key = item.path[0]
                     cell.maps.setdefault(name, {})[key.text] = Setting(item.value, scope, key.span, origin)
+                elif isinstance(item, tree.Bad):
+                    cell.poisoned = True
         elif slot(cell.cls, name):
             self._slot_block(cell, name, block, scope, origin)
         else:

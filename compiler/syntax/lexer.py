@@ -95,6 +95,8 @@ class _Separator:
     diagnostics: Diagnostics
     open: list[tuple[Token, int]] = Factory(list)
     separated: bool = True
+    suspect: tuple[Token, int, Token] | None = None
+    """The first brace that one further left closes: most likely the one that was forgotten, and what closed it."""
 
     def run(self) -> Iterator[Token]:
         for at, token in enumerate(self.raw):
@@ -147,15 +149,15 @@ class _Separator:
             return
         blocks = [(token, at) for token, at in self.open if token.type == "LBRACE"]
         opening, at = blocks[0] if blocks else self.open[0]
+        before = kind
+        if self.suspect is not None and blocks:
+            opening, at, before = self.suspect
         span = Span(self.source, opening.start_pos or 0, opening.end_pos or 0)
-        lines = self.source.line_col(len(self.source.text))[0]
         what = f"block `{self._title(at)}`" if opening.type == "LBRACE" else f"`{opening}`"
-        help = ""
-        if kind is not None:
-            text = self.source.line(kind.line or 1).strip()
-            help = f"the line `{text}` at {kind.line} starts in column 1; a `}}` is probably missing before it"
-        end = f"opened here; the file ends at line {lines}"
-        self.diagnostics.error("LM0103", span, f"{what} is never closed", label=end, help=help)
+        help = f"add a `{CLOSING[OPENING[opening.type]]}`"
+        if before is not None:
+            help += f" before line {before.line}"
+        self.diagnostics.error("LM0103", span, f"{what} is never closed", label="opened here", help=help)
         yield from self._close_all(kind)
 
     def _close_all(self, kind: Token | None) -> Iterator[Token]:
@@ -176,13 +178,22 @@ class _Separator:
                 self.diagnostics.error("LM0103", span, f"`{opening}` is never closed", label="opened here")
                 yield self._made(OPENING[opening.type], token)
         if self.open and OPENING[self.open[-1][0].type] == token.type:
-            self.open.pop()
+            opening, at = self.open.pop()
+            if token.type == "RBRACE" and self.suspect is None and self._is_further_left(token, opening):
+                self.suspect = opening, at, token
         elif not self.open or token.type == "RBRACE":
             span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
             self.diagnostics.error("LM0102", span, f"`{token}` closes nothing", help="remove it")
             self.separated = before
             return
         yield token
+
+    def _is_further_left(self, closing: Token, opening: Token) -> bool:
+        """Whether a brace begins its line, and further left than the line of the brace that it closes."""
+        line = self.source.line(opening.line or 1)
+        indent = len(line) - len(line.lstrip())
+        own = self.source.line(closing.line or 1)
+        return len(own) - len(own.lstrip()) == (closing.column or 1) - 1 < indent
 
     def _title(self, at: int) -> str:
         """Return the words before an opening brace on its line."""

@@ -279,7 +279,8 @@ class _Driver:
         elif token.type in KEYWORDS:
             error("LM0107", span, f"`{token}` is a keyword and cannot stand here", help="choose another name")
         elif token.type == "BAD_STRING":
-            error("LM0104", span, "the string is never closed", label="opened here", help='close it with "')
+            opening = Span(self.source, span.start, span.start + token.index('"') + 1)
+            error("LM0104", opening, "the string is never closed", label="opened here", help='close it with "')
         elif token == "'":
             self._single_quotes(span)
         elif token.type == "DOT" and at + 1 < len(tokens) and tokens[at + 1].type == "NUMBER":

@@ -115,7 +115,7 @@ def test_samples_keep_to_their_range(compile_: Compile) -> None:
         ("grid sweep { base = base, over { let w = 3 } }", "LM0301"),
         ("grid sweep { base = base, let w = 3, over { batch = [1] } }", "LM0214"),
         ("grid sweep { base = base, over x { batch = [1] } }", "LM0214"),
-        ("grid sweep { base = base, over { batch = [1, 2] }, where = seed }", "LM0507"),
+        ("grid sweep { base = base, over { batch = [1, 2] }, where = seed }", "LM0301"),
         ("grid sweep { base = base, over { batch = [1, 2] }, ceiling = 1 }", "LM0504"),
         ("grid sweep { base = base, over { batch = [1, 2] }, identity = [\"steps\"] }", "LM0304"),
         ("grid sweep { base = base, over { batch = [1, 2] }, identity = [\"mehs\"] }", "LM0304"),

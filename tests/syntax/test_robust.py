@@ -87,7 +87,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "escapes that do not exist": ('let a = "' + "\\q" * 100_000 + '"\n', "LM0109"),
     "a long literal that is never closed": ('let a = """' + "\n" * 300_000, "LM0104"),
     "a text of many interpolations": ('let a = f"' + "{x}" * 3_000 + '"\n', ""),
-    "brackets that close nothing": ("}" * 30_000, "LM0109"),
+    "brackets that close nothing": ("}" * 30_000, "LM0102"),
     "values that are missing": ("x = \n" * 10_000, "LM0109"),
     "kinds that do not exist": ("a {}\n" * 7_000, "LM0109"),
     "blocks without a name": ("model {}\n" * 7_000, "LM0109"),

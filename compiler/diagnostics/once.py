@@ -1,0 +1,64 @@
+"""One mistake, one message: what follows from a mistake that is told is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve
+
+from ...spec.diagnostic import Diagnostic, Label
+
+SHOWN = 3
+"""How many more places of an undefined name are shown."""
+
+
+def once(ordered: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return diagnostics without those that follow from others; they come in the order of files and places."""
+    return list(_one_a_name(_until_braces_match(list(ordered))))
+
+
+def _until_braces_match(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Leave the first mistake of a file whose braces do not match, and nothing of what any file means.
+
+    Where a block ends is not known then, so that whatever is told beside it may be no mistake.
+    """
+    broken = {told.span.source.path for told in found if told.span is not None and _of_braces(told)}
+    if not broken:
+        return found
+    kept: list[Diagnostic] = []
+    seen: set[str] = set()
+    for told in found:
+        path = "" if told.span is None else told.span.source.path
+        if told.code.startswith("LM01") and path not in seen:
+            kept.append(told)
+            seen |= broken & {path}
+    return kept
+
+
+def _of_braces(told: Diagnostic) -> bool:
+    return told.code == "LM0103" or (told.code == "LM0102" and told.span is not None and told.span.text == "}")
+
+
+def _one_a_name(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Tell a name that is not defined once for all places of a file; an edit changes it in all of them."""
+    groups: dict[tuple[str, str], list[Diagnostic]] = {}
+    for told in found:
+        if told.code == "LM0207" and told.span is not None:
+            groups.setdefault((told.span.source.path, told.message), []).append(told)
+    grouped = {id(one): group for group in groups.values() if len(group) > 1 for one in group}
+    return [_joined(grouped[id(told)]) if id(told) in grouped else told for told in found if _leads(told, grouped)]
+
+
+def _leads(told: Diagnostic, grouped: dict[int, list[Diagnostic]]) -> bool:
+    return id(told) not in grouped or grouped[id(told)][0] is told
+
+
+def _joined(group: list[Diagnostic]) -> Diagnostic:
+    first, *others = group
+    places = [told.span for told in others if told.span is not None]
+    more = len(places) - SHOWN
+    labels = [Label(span, "and here") for span in places[:SHOWN]]
+    if more > 0:
+        labels[-1] = evolve(labels[-1], text=f"and here, and at {more:,} other {'place' if more == 1 else 'places'}")
+    edits = tuple(dict.fromkeys(edit for told in group for edit in told.edits))
+    return evolve(first, labels=(*first.labels, *labels), edits=edits)

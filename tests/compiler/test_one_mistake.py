@@ -1,0 +1,117 @@
+"""One slip of the pen gives one message, where it is or where it is first missed."""
+
+from pathlib import Path
+
+import pytest
+
+from lmc.compiler.pipeline import compile_spec
+
+SPEC = """tokenizer bytes : byte { specials = ["<|user|>", "<|assistant|>", "<|database|>"] }
+store facts : sqlite { file = file("people.db"), table people : people {} }
+protocol lookup : sql {
+  store = facts
+  call {
+    open     = "<find>"
+    body     = re"(?<attribute>[a-z_]+) of (?<name>[^\\n<]{1,64})"
+    close    = "</find>"
+    handover = "<|database|>"
+  }
+  query = "SELECT {attribute} FROM people WHERE name = :name"
+  allow { attribute = facts.people.columns }
+  reply { suffix = "<|assistant|>" }
+  constrain = "inside"
+}
+data recall : dialogues {
+  tokenizer = bytes, rows = facts.people, count = 8, templates = files("t/*.txt"), seq_len = 257
+  protocols = [lookup]
+}
+model small : transformer {
+  tokenizer = bytes, layers = 2, width = 64
+  mixer : attention { heads = 2 }
+}
+train memory { model = small, data = recall, steps = 100, batch = 8 }
+grid sweep {
+  base = memory
+  over {
+    model.width = [32, 64]
+    let scale = [1, 2]
+  }
+  set { optim.lr = 1e-3 * scale }
+  seeds = range(2)
+}
+eval exact : answers { run = memory, protocols = recall.protocols }
+plot widths : line { from = sweep, x = seed, y = mean(exact.accuracy) }
+"""
+SLIPS = {
+    "a tokenizer's name": ("tokenizer bytes", "tokenizer byts", "LM0207", "bytes"),
+    "a tokenizer without a name": ("tokenizer bytes :", "tokenizer :", "LM0209", "tokenizer"),
+    "no tokenizer": (SPEC.splitlines(keepends=True)[0], "", "LM0207", "bytes"),
+    "a store's name": ("store facts", "store fact", "LM0207", "facts"),
+    "a table's name": ("table people", "table peopel", "LM0207", "people"),
+    "a nested block": ("  call {", "  caall {", "LM0203", "caall"),
+    "a field of a nested block": ("    open     =", "    opne     =", "LM0203", "opne"),
+    "a pattern's bracket": ("[a-z_]+", "[a-z_+", "LM0611", ":name"),
+    "a capture's name": ("(?<attribute>", "(?<atribute>", "LM0611", "{attribute}"),
+    "a capture of a query": (":name", ":nmae", "LM0611", ":nmae"),
+    "a reference of an allow list": ("facts.people.columns", ".people.columns", "LM0102", "."),
+    "a special token": ('handover = "<|database|>"', 'handover = "<|databse|>"', "LM0609", '"<|databse|>"'),
+    "a protocol's name": ("protocol lookup", "protocol lokup", "LM0207", "lookup"),
+    "a data set's name": ("data recall", "data rceall", "LM0207", "recall"),
+    "a reference to a model": ("model = small", "model = smal", "LM0207", "smal"),
+    "a reference to a tokenizer": ("tokenizer = bytes, layers", "tokenizer = byes, layers", "LM0207", "byes"),
+    "a kind": ("model small", "modle small", "LM0201", "modle"),
+    "the kind of a base": ("train memory", "trian memory", "LM0201", "trian"),
+    "a base": ("base = memory", "base = memry", "LM0207", "memry"),
+    "a base of the wrong kind": ("base = memory", "base = small", "LM0310", "small"),
+    "no value of a base": ("base = memory", "= memory", "LM0102", "="),
+    "a train without a name": ("train memory", "train", "LM0209", "train"),
+    "a field of a train": ("steps = 100", "stpes = 100", "LM0203", "stpes"),
+    "a type": ("layers = 2", 'layers = "2"', "LM0301", '"2"'),
+    "a unit": ("steps = 100", "steps = 100s", "LM0302", "100s"),
+    "no brace behind a block": ("  mixer : attention { heads = 2 }", "  mixer : attention { heads = 2", "LM0103", "{"),
+    "no brace behind a call": ('handover = "<|database|>"\n  }', 'handover = "<|database|>"', "LM0103", "{"),
+    "no brace behind the axes": ("    let scale = [1, 2]\n  }", "    let scale = [1, 2]", "LM0103", "{"),
+    "no brace before a body": ("train memory {", "train memory", "LM0102", "model"),
+    "a brace too many": ("layers = 2,", "layers = 2 },", "LM0102", "}"),
+    "an axis": ("    model.width = [32", "    model.widht = [32", "LM0501", "widht"),
+    "a free axis": ("let scale", "lte scale", "LM0102", "="),
+    "the name of a free axis": ("* scale", "* scal", "LM0207", "scal"),
+    "the base of an evaluation": ("run = memory", "run = memroy", "LM0207", "memroy"),
+    "a metric": ("exact.accuracy", "exact.acuracy", "LM0506", "acuracy"),
+    "a grid's name": ("grid sweep", "grid sweeep", "LM0207", "sweep"),
+    "a string": ('"</find>"', '"</find>', "LM0104", '"'),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_one_slip_gives_one_message(name: str, tmp_path: Path) -> None:
+    right, wrong, code, marked = SLIPS[name]
+    assert right in SPEC
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace(right, wrong, 1), encoding="utf-8")
+    found = compile_spec(path).diagnostics.items
+    assert [(told.code, told.span and told.span.text) for told in found] == [(code, marked)]
+
+
+def test_the_spec_is_without_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC, encoding="utf-8")
+    assert compile_spec(path).diagnostics.items == []
+
+
+def test_an_unclosed_block_is_the_one_whose_brace_was_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("    let scale = [1, 2]\n  }", "    let scale = [1, 2]"), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert told.message == "block `over` is never closed"
+    assert told.span is not None
+    assert told.span.line == 27
+    assert told.help == "add a `}` before line 32"
+
+
+def test_an_edit_of_a_name_changes_every_place(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("store facts", "store fact"), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert [edit.span.text for edit in told.edits] == ["facts"] * 3
+    assert [label.span.line for label in told.labels] == [12, 17]
