@@ -7,7 +7,7 @@ from typing import Any
 
 from ...spec.plan import Origin, Place
 from ...spec.schema import fields
-from ..resolve.cells import AxisRead, Cell, Setting, is_map, spelled
+from ..resolve.cells import Cell, Setting, is_map, spelled
 from ..resolve.problems import Problem
 from ..resolve.references import is_slot
 from ..resolve.values import shown
@@ -64,6 +64,4 @@ def chain(world: World, cell: Cell, name: str) -> list[Origin]:
 def _origin(setting: Setting) -> Origin:
     span = setting.expr.span
     text = " ".join(span.text.split())
-    if isinstance(setting.expr, AxisRead):
-        text = f"axis {text}"
     return Origin(setting.origin, Place(span.source.path, span.line, span.column, text), text)

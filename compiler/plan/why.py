@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...spec.diagnostic import LmcError, fail
+from ...spec.plan import Origin, Point
 from ...spec.schema import SPELLINGS, fields, variant_of
 from ..resolve.cells import Cell, Scope, is_map, spelled
 from ..resolve.declare import Decl
@@ -20,6 +22,10 @@ from .origins import chain
 if TYPE_CHECKING:
     from ..pipeline import Compiled
     from .build import PlanBuilder
+
+OPEN = "(known only when the run"
+DERIVED = "derived: "
+LENGTHS = ("steps", "tokens", "epochs")
 
 
 def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
@@ -35,26 +41,40 @@ def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
     if worlds is None:
         decl = builder.program.main.names.get(head)
         if not isinstance(decl, Decl) or decl.kind in ("grid", "overlay"):
-            known = [decl.name for decl in builder.program.main.decls]
-            near = difflib.get_close_matches(head, known, 1)
-            help = f"did you mean `{near[0]}`?" if near else "write BLOCK.path, such as fine.model.width"
-            raise fail("LM0207", f"there is no block `{head}`", help=help)
+            raise _no_block(builder, head)
         yield from _explain(builder.null, builder.null.instance(decl), names, query)
         return
-    world = _at_run(builder, head, worlds, run)
+    points = [point for point in builder.points if point.grid == head]
+    world = _at_run(builder, head, worlds, run, points)
     assert world.root is not None
     yield from _explain(world, world.root, names, query)
+    if head in builder.grids and not run and len(points) > 1:
+        yield f"  at {points[0].name}, the first of {len(points):,} points; {path}@RUN asks for another"
 
 
-def _at_run(builder: PlanBuilder, head: str, worlds: list[World], run: str) -> World:
-    """Return the world of a run, its axes set to the run's values; the first point if none is named."""
+def _no_block(builder: PlanBuilder, head: str) -> LmcError:
+    decls = builder.program.main.decls
+    known = [decl.name for decl in decls if decl.kind != "overlay"]
+    near = difflib.get_close_matches(head, known, 1)
+    help = f"did you mean `{near[0]}`?" if near else f"blocks are {', '.join(known)}"
+    if any(decl.name == head for decl in decls):
+        return fail("LM0207", f"`{head}` is an overlay", help=f"ask for what it changes: --with {head}")
+    return fail("LM0207", f"there is no block `{head}`", help=help)
+
+
+def _at_run(builder: PlanBuilder, head: str, worlds: list[World], run: str, points: Sequence[Point]) -> World:
+    """Return the world of a run, by name or beginning of its id, its axes set to its values; by default the first."""
     grid = builder.grids.get(head)
     if grid is None:
         return worlds[0]
+    wanted = next((point.run for point in points if run in (point.name, "")), run)
     for world, _ in grid.points():
-        if not run or (world.root is not None and world.node_id(world.root).startswith(run)):
-            return world
-    raise fail("LM0809", f"grid `{head}` has no run `{run}`", help="give the beginning of a run's id")
+        with contextlib.suppress(Problem):  # a point that `where` leaves out need not make sense
+            if world.root is not None and world.node_id(world.root).startswith(wanted):
+                return world
+    near = difflib.get_close_matches(run, [point.name for point in points], 1)
+    help = f"did you mean `{near[0]}`?" if near else "give the name of a run, or the beginning of its id"
+    raise fail("LM0809", f"grid `{head}` has no run `{run}`", help=help)
 
 
 def _explain(world: World, cell: Cell, names: list[str], query: str) -> Iterator[str]:
@@ -98,9 +118,24 @@ def origin_lines(world: World, cell: Cell, name: str) -> Iterator[str]:
     if name not in fields(cell.cls):
         yield f"computed from the fields of {cell.kind} `{cell.name}`"
         return
-    for number, origin in enumerate(chain(world, cell, name)):
-        place = f"   {origin.place}" if origin.place else ""
-        yield f"{'set by' if number == 0 else 'over  '} {origin.source}: {origin.text}{place}"
+    origins = chain(world, cell, name)
+    unwritten = cell.kind == "train" and name in LENGTHS and len(origins) == 1
+    if unwritten and (value_text(world, cell, name) or "").startswith(OPEN):
+        yield f"no line sets it: of {', '.join(LENGTHS)} one is written, and the others follow"
+        return
+    for number, origin in enumerate(origins):
+        text = origin.text.removeprefix(DERIVED)
+        yield f"{'set by' if number == 0 else 'over  '} {_source(origin)}: {text}{_at(origin)}"
+
+
+def _source(origin: Origin) -> str:
+    """Return what set a value; a default that follows from other fields is one of the schema too."""
+    return "schema default" if origin.source == "schema" else origin.source
+
+
+def _at(origin: Origin) -> str:
+    """Return where a value was set, if that is in a file."""
+    return f"   {origin.place}" if origin.place and origin.place.path != "--set" else ""
 
 
 def _block(world: World, cell: Cell, query: str) -> Iterator[str]:
@@ -127,7 +162,7 @@ def _row(world: World, cell: Cell, name: str) -> tuple[str, str]:
             place = str(inner.span) if inner.span != cell.span else "schema default"
             return f"{variant_of(inner.cls) or inner.kind} {{ }}", place
     origins = chain(world, cell, name)
-    source = f"{origins[0].source}   {origins[0].place or ''}".rstrip() if origins else ""
+    source = f"{_source(origins[0])}{_at(origins[0])}" if origins else ""
     return _value(world, cell, spelled(name)), source
 
 
@@ -143,7 +178,7 @@ def value_text(world: World, cell: Cell, name: str) -> str | None:
         ref = tree.Ref(tree.Name(name, cell.span), (), cell.span)
         return shown(world.evaluator.expr(ref, Scope((cell,), cell.root.module)))
     except Unknown as error:
-        return f"(known only when the run {READ[error.what][0]})"
+        return f"{OPEN} {READ[error.what][0]})"
     except Problem:
         return None
 

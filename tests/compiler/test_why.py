@@ -1,5 +1,6 @@
 """`lmc why`: values and blocks, what set them, and help where a path leads nowhere."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ train base { model = small, data = book, steps = 10, batch = 2 }
 train tuned : base { init : checkpoint { run = base }, optim { lr = 3e-4, group norms { match = "*.norm.*" } } }
 overlay quick : tuned { steps = 5 }
 grid rates { base = tuned, over { optim.lr = [1e-3, 1e-2] } }
+plot line : line { from = base, x = step, y = [loss.train] }
 """
+FOLLOWS = "no line sets it: of steps, tokens, epochs one is written, and the others follow"
 
 
 @pytest.fixture
@@ -42,7 +45,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("tuned.optim.norms.lr_scale", ["tuned.optim.norms.lr_scale = 1"]),
         ("small.mixer", ["small.mixer = attention { }   s.lmspec:3:71", "  heads = 1   own field   s.lmspec:3:99"]),
         ("small", ["small = transformer { }   s.lmspec:3:7", "  mixer = attention { }   s.lmspec:3:71"]),
-        ("rates.optim.lr", ["rates.optim.lr = 0.001", "  set by axis of grid `rates`: axis [1e-3, 1e-2]"]),
+        ("rates.optim.lr", ["rates.optim.lr = 0.001", "  set by axis of grid `rates`: [1e-3, 1e-2]"]),
+        ("rates.optim.lr", ["  at rates-lr0.001, the first of 2 points; rates.optim.lr@RUN asks for another"]),
+        ("rates.optim.lr@rates-lr0.01", ["rates.optim.lr@rates-lr0.01 = 0.01"]),
+        ("base.tokens", ["base.tokens = 160", "  set by schema default: steps * batch * data.seq_len"]),
+        ("base.epochs", ["base.epochs = (known only when the run counts its examples)", f"  {FOLLOWS}"]),
+        ("line.x", ["line.x = step", "  set by own field: step   s.lmspec:8:37"]),
+        ("line", ["line = line { }", "  x = step   own field", "  y = [loss.train]   own field"]),
     ],
 )
 def test_a_path_is_explained(path: str, lines: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +65,8 @@ def test_a_path_is_explained(path: str, lines: list[str], folder: Path, capsys: 
     ("path", "message", "help"),
     [
         ("bsae.batch", "there is no block `bsae`", "did you mean `base`?"),
-        ("quick.steps", "there is no block `quick`", ""),
+        ("quik.batch", "there is no block `quik`", "blocks are bytes, book, small, base, tuned, rates, line"),
+        ("quick.steps", "`quick` is an overlay", "ask for what it changes: --with quick"),
         ("base.btach", "`base.btach` leads nowhere: `train` has no `btach`", "did you mean `batch`?"),
         ("small.mixer.head", "mixer variant `attention` has no `head`", "did you mean `heads`?"),
         ("base.init.run", "`base.init.run` leads nowhere: `init` is no block here", ""),
@@ -73,3 +83,27 @@ def test_a_path_that_leads_nowhere_is_helped(
     assert "LM0207" in said
     assert message in said
     assert help in said
+
+
+def test_a_run_is_named_or_begins_with_its_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "s.lmspec", "--emit", "plan"]) == 0
+    ids = re.findall(r'"name":"rates-lr0.01".*?"run":"(\w+)"', capsys.readouterr().out)
+    for run in ("rates-lr0.01", ids[0], ids[0][:6]):
+        assert main(["why", "s.lmspec", f"rates.optim.lr@{run}"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said[0] == f"rates.optim.lr@{run} = 0.01"
+        assert not any("the first of" in line for line in said)
+    assert main(["why", "s.lmspec", "rates.optim.lr@rates-lr0.02"]) == 1
+    assert "did you mean `rates-lr0.0" in capsys.readouterr().err
+
+
+def test_what_the_command_line_sets_has_no_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", "s.lmspec", "base.steps", "--set", "base.steps = 4"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["base.steps = 4", "  set by --set: 4"]
+
+
+def test_a_point_that_a_grid_leaves_out_is_not_the_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SPEC.replace("[1e-3, 1e-2] } }", "[1e-3, 1e-2] }, where = optim.lr > 1e-3 }")
+    (folder / "s.lmspec").write_text(text)
+    assert main(["why", "s.lmspec", "rates.optim.lr"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "rates.optim.lr = 0.01"
