@@ -1,4 +1,4 @@
-"""Specs to plain JSON values and back; what is read back equals what was written.
+"""Plain JSON values to specs; what is read back equals what `unstructure` wrote.
 
 A registered spec becomes {"kind": ..., "variant": ..., field: value, ...}.
 """
@@ -12,21 +12,19 @@ from typing import Any, TypeVar
 
 import attrs
 from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs.gen import make_dict_structure_fn
 
 from .expr import Expr
+from .plain import unstructure
 from .schema import REGISTRY, members
 
 _T = TypeVar("_T")
 
+__all__ = ["CodecError", "structure", "structure_spec", "unstructure"]
+
 
 class CodecError(ValueError):
     """Data that is no spec of this version."""
-
-
-def unstructure(value: Any) -> Any:
-    """Return plain JSON values (dicts, lists, strings, numbers, booleans, None)."""
-    return _converter().unstructure(value)
 
 
 def structure(data: Any, cls: type[_T]) -> _T:
@@ -52,21 +50,12 @@ def _converter() -> Converter:
     registered = frozenset(cls for variants in REGISTRY.values() for cls in variants.values())
     for cls in registered:
         attrs.resolve_types(cls)
-    converter.register_unstructure_hook_factory(
-        lambda cls: cls in registered, lambda cls: _tagged(cls, make_dict_unstructure_fn(cls, converter))
-    )
     converter.register_structure_hook_factory(
         lambda cls: cls in registered, lambda cls: make_dict_structure_fn(cls, converter)
     )
     converter.register_structure_hook_func(_is_union, lambda data, union: _structure_member(converter, data, union))
-    converter.register_unstructure_hook(Expr, lambda expr: {"tree": expr.tree, "text": expr.text})
     converter.register_structure_hook(Expr, lambda data, _: Expr(_tuples(data["tree"]), data["text"]))
     return converter
-
-
-def _tagged(cls: Any, fields: Any) -> Any:
-    tag = {"kind": cls.lmc_kind, "variant": cls.lmc_variant}
-    return lambda value: {**tag, **fields(value)}
 
 
 def _is_union(annotation: Any) -> bool:

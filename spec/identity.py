@@ -48,19 +48,19 @@ def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "
     """Return the part of a spec that its identity covers, as canonical JSON."""
     cls: Any = type(spec)
     which, covered = _members(cls)
-    found = []
-    for head, field, kept, value in zip(which.heads, covered, texts.of(which), which.read(spec), strict=True):
-        known = kept.get(id(value))
-        if known is not None:
-            text = known[1]
-        elif field.shared:
-            text = _member(head, field, value, _NOTHING, texts, "")
-            kept[id(value)] = (value, text)
-        else:
-            text = _member(head, field, value, neutral, texts, prefix)
-        if text:
-            found.append(text)
-    return "{" + ",".join(found) + "}"
+    kept, values = texts.of(which), which.read(spec)
+    try:
+        found = [known[id(value)][1] for known, value in zip(kept, values, strict=True)]
+    except KeyError:
+        found = []
+        for head, field, known, value in zip(which.heads, covered, kept, values, strict=True):
+            if not field.shared:
+                found.append(_member(head, field, value, neutral, texts, prefix))
+                continue
+            if id(value) not in known:
+                known[id(value)] = (value, _member(head, field, value, _NOTHING, texts, ""))
+            found.append(known[id(value)][1])
+    return "{" + ",".join(filter(None, found)) + "}"
 
 
 def _member(head: str, field: Covered, value: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str) -> str:
@@ -99,9 +99,10 @@ def _members(cls: Any) -> tuple[Members, tuple[Covered, ...]]:
     heads = {tag: object_text({tag: getattr(cls, f"lmc_{tag}")})[1:-1] for tag in HEAD}
     for name, field in fields(cls).items():
         if field.metadata["identity"]:
-            derived = bool(field.metadata["derived"])
+            circular = field.metadata["circular"]
+            derived = bool(field.metadata["derived"]) and not circular
             shared = not derived and not any(_derives(inner) for inner in slot(cls, name).values())
-            found[name] = Covered(name, _neutral(field), derived, shared, heads.get(name, ""))
+            found[name] = Covered(name, NEVER if circular else _neutral(field), derived, shared, heads.get(name, ""))
     which = members({name: field.name for name, field in found.items()})
     return which, tuple(found[name] for name in sorted(found))
 
@@ -147,7 +148,7 @@ def _derives(cls: Any) -> bool:
         found = waiting.pop()
         seen.add(found)
         for name, field in fields(found).items():
-            if field.metadata["identity"] and field.metadata["derived"]:
+            if field.metadata["identity"] and field.metadata["derived"] and not field.metadata["circular"]:
                 return True
             waiting += [inner for inner in slot(found, name).values() if inner not in seen]
     return False

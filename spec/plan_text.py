@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .canonical import Texts, canonical_json, members, object_text
-from .codec import CodecError, structure, structure_spec, unstructure
 from .diagnostic import Diagnostic, LmcError
+from .plain import unstructure
 from .plan import FORMAT, Header, Lack, Node, Place, Plan, Point, Target
 from .schema import fields
 from .spec_text import spec_text
@@ -46,6 +46,8 @@ def parse_plan(lines: Iterable[str], path: str) -> Plan:
 
     Raises LmcError: LM0801 for lines that are no whole plan, LM0802 for a plan of another version.
     """
+    from .codec import structure, structure_spec  # takes long to load, and who writes a plan needs none of it
+
     header: Header | None = None
     nodes: dict[str, Node] = {}
     points: list[Point] = []
@@ -70,7 +72,7 @@ def parse_plan(lines: Iterable[str], path: str) -> Plan:
                 targets.append(structure(data, Target))
             elif what == "end":
                 whole = data == {"nodes": len(nodes), "points": len(points)}
-        except (ValueError, CodecError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _error("LM0801", f"plan `{path}` is damaged at line {number}") from error
     if header is None or not whole:
         raise _error("LM0801", f"plan `{path}` is not whole")
@@ -81,13 +83,15 @@ def parse_header(line: str, path: str) -> Header:
     """Return the header that a plan's first line holds. Raises LmcError: LM0801, LM0802."""
     try:
         return _header(json.loads(line)["header"], path)
-    except (ValueError, CodecError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _error("LM0801", f"plan `{path}` is damaged at line 1") from error
 
 
 def _header(data: Any, path: str) -> Header:
     if data.get("format") != FORMAT:
         raise _error("LM0802", f"plan `{path}` has format {data.get('format')}; this version reads {FORMAT}")
+    from .codec import structure
+
     return structure(data, Header)
 
 

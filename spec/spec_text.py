@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from .canonical import Members, Texts, canonical_json, members
-from .codec import unstructure
+from .plain import unstructure
 from .schema import fields
 
 TAGS = ("kind", "variant")
@@ -16,12 +16,14 @@ def spec_text(spec: Any, texts: Texts) -> str:
     """Return a registered spec as canonical JSON."""
     cls: Any = type(spec)
     which = _members(cls)
-    found = []
-    for head, kept, value in zip(which.heads, texts.of(which), which.read(spec), strict=True):
-        known = kept.get(id(value))
-        if known is None:
-            known = kept[id(value)] = (value, head + _text(value, texts))
-        found.append(known[1])
+    kept, values = texts.of(which), which.read(spec)
+    try:
+        found = [known[id(value)][1] for known, value in zip(kept, values, strict=True)]
+    except KeyError:
+        for head, known, value in zip(which.heads, kept, values, strict=True):
+            if id(value) not in known:
+                known[id(value)] = (value, head + _text(value, texts))
+        found = [known[id(value)][1] for known, value in zip(kept, values, strict=True)]
     return "{" + ",".join(found) + "}"
 
 

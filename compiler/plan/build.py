@@ -137,9 +137,10 @@ class PlanBuilder:
         points: list[Point] = []
         names: dict[str, int] = {}
         told: set[str] = set()
+        shown = {value: plain(value.value) for axis in grid.axes for value in axis.values}
         for world, values in self.walk(grid):
             failures.seen += 1
-            axes = {axis.path: plain(v.value) for axis, v in zip(grid.axes, values, strict=True)}
+            axes = {axis.path: shown[value] for axis, value in zip(grid.axes, values, strict=True)}
             try:
                 if not self._kept(grid, world):
                     continue
@@ -293,14 +294,16 @@ class PlanBuilder:
     def _attached(self, world: World, decl: Decl, run: str) -> str:
         """Return the id of an evaluation's or probe's node at a run."""
         cell = world.instance(decl)
-        spec = evolve(world.spec(cell), run=run)
+        spec = world.spec(cell)
         if getattr(spec, "data", None) is not None:
             self.register(world, world.instance(world.evaluator.value(cell, "data").decl))
         for inner in _referring(cell):
             self._register_read(world, inner)
         if getattr(spec, "protocols", ()):
             spoken = world.memo.once(("automaton", cell), lambda: automaton_node(self, world, cell))
-            spec = evolve(spec, automaton=spoken)
+            spec = evolve(spec, run=run, automaton=spoken)
+        else:
+            spec = evolve(spec, run=run)
         lacking = world.checked(("rules", cell), (cell, root_of(world)), lambda: self._check_looker(world, cell, spec))
         node_id = identity(spec, world.neutral(cell), self.program.texts)
         if node_id not in self.nodes:

@@ -23,6 +23,8 @@ def check_watched(builder: PlanBuilder, root: Cell, spec: Train, evals: Mapping[
 
     Raises Problem (LM0506) for a name that is no metric of one of them.
     """
+    if spec.stop.when is None and not spec.keep.best:
+        return
     for names, path in (
         (spec.stop.when.names() if spec.stop.when else (), ("stop", "when")),
         ((spec.keep.best,) if spec.keep.best else (), ("keep", "best")),

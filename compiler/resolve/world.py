@@ -210,7 +210,7 @@ class World:
 
     def _spec(self, cell: Cell) -> Any:
         if cell.kind == "train" and not cell.poisoned:
-            check_length(cell)
+            self.memo.once(("length", cell), lambda: check_length(cell))
         settled, varying = self.settled.get(cell, ({}, readers(cell.cls)))
         values = dict(settled)
         failed: list[Problem] = []
@@ -239,7 +239,7 @@ class World:
 
         def noting() -> Any:
             for cell in cells:
-                for name, read in readers(cell.cls):
+                for name, read in self.settled.get(cell, ((), readers(cell.cls)))[1]:
                     if not fields(cell.cls)[name].metadata["free"]:
                         read(self, cell, name)
             return compute()
@@ -363,10 +363,10 @@ class World:
             origin = None if values["init"] is None else values["init"].run
             return {
                 "origin": origin,
-                "counted": tuple(self._counted(cell, name, values[name]) for name in self.identified),
-                "watched": self._watched(values["stop"].when, values["every"]),
-                "staged_data": tuple(stage.data for stage in values["stages"]),
-                "staged_models": tuple(stage.model for stage in values["stages"]),
+                "counted": tuple([self._counted(cell, name, values[name]) for name in self.identified]),
+                "watched": () if (when := values["stop"].when) is None else self._watched(when, values["every"]),
+                "staged_data": tuple([stage.data for stage in values["stages"]]),
+                "staged_models": tuple([stage.model for stage in values["stages"]]),
             }
         if cell.kind == "data" and "parts" in values:
             return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
@@ -378,10 +378,10 @@ class World:
             value = self.spec(self.instance(self.evaluator.value(cell, name).decl))
         return canonical_json({name: wording(value)})
 
-    def _watched(self, when: Expr | None, every: Any) -> tuple[str, ...]:
+    def _watched(self, when: Expr, every: Any) -> tuple[str, ...]:
         """Return what the evaluations in a stopping condition are, but for the run, and how often they are made."""
         found = []
-        for head in dict.fromkeys(name.split(".")[0] for name in (when.names() if when else ())):
+        for head in dict.fromkeys(name.split(".")[0] for name in when.names()):
             decl = self.program.main.names.get(head)
             if not isinstance(decl, Decl) or decl.kind != "eval" or decl.poisoned:
                 continue

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def plain_meaning(spec: Any, neutral: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return what an identity covers as plain JSON values."""
+    """Return what an identity covers as plain JSON values; a default that is circular is none to compare with."""
     cls = type(spec)
     found: dict[str, Any] = {"kind": cls.lmc_kind, "variant": cls.lmc_variant, "revision": cls.lmc_revision}
     head = set(found)
@@ -41,7 +41,7 @@ def plain_meaning(spec: Any, neutral: dict[str, Any], prefix: str = "") -> dict[
         if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
             default = default.factory()
         if field.metadata["derived"]:
-            if path in neutral and value == neutral[path]:
+            if not field.metadata["circular"] and path in neutral and value == neutral[path]:
                 continue
         elif type(value) is type(default) and value == default:
             continue
