@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor
 
+from . import flash
 from .masks import And, Causal, Document, Full, Mask, Memory, Parts, Seen, Sliding, intersection, union
 from .reach import Near, fall
 from .spans import Groups, Spans
@@ -163,6 +164,8 @@ class Flags(Lowered):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return float[B, H, T, E]."""
+        if self.causal and flash.pays(q):
+            return flash.attend_causally(q, k, v)
         return _sdpa(q, k, v, is_causal=self.causal)
 
 

@@ -36,9 +36,8 @@ def arithmetic(key: str) -> Arithmetic:
     Args:
         key: name of the folder in the user's cache folder that keeps what was compiled; says model, data and batches.
     """
-    warnings.filterwarnings(
-        "ignore", "The .grad attribute of a Tensor that is not a leaf"
-    )  # torch's compiler asks for it
+    for own in ("The .grad attribute of a Tensor that is not a leaf", "<class 'torch.autograd.function.Function'>"):
+        warnings.filterwarnings("ignore", own)  # what torch's compiler does itself
     torch._dynamo.reset()  # graphs of an earlier training would count against the limit
     torch._dynamo.config.recompile_limit = GRAPHS
     torch.fx.experimental._config.use_duck_shape = False  # sizes that happen to be equal would get graphs of their own

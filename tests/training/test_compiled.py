@@ -18,6 +18,7 @@ from lmc.runtime.training.loop import train
 from lmc.spec.codec import unstructure
 from lmc.spec.probe import ActivationsProbe, GradientsProbe
 from lmc.spec.records import Execution
+from lmc.spec.train import Precision
 from lmc.spec.units import Steps
 
 
@@ -85,6 +86,19 @@ def test_losses_are_those_of_the_plain_step(chosen: tuple[TrainJob, Execution], 
     assert losses(fast.folder) == pytest.approx(losses(plain.folder), rel=1e-5)
     for name, value in weights(fast.folder).items():
         torch.testing.assert_close(value, weights(plain.folder)[name], rtol=0, atol=2e-3)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_in_bfloat16_losses_are_those_of_the_plain_step(tmp_path: Path) -> None:
+    compiled, plain = (
+        job_in(tmp_path / name, precision=Precision(compute="bf16"), compile=name == "compiled")
+        for name in ("compiled", "plain")
+    )
+    said: list[str] = []
+    assert run(evolve(compiled, warn=said.append)).compile, said
+    assert not run(plain).compile
+    assert losses(compiled.folder) == pytest.approx(losses(plain.folder), rel=1e-2)
 
 
 @pytest.mark.slow
