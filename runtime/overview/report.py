@@ -19,7 +19,7 @@ SHOWN = 3
 """Most names of runs, and most values of an axis at either end, in folded lines."""
 LISTED = 10
 """Most inputs that differ from a lock, and most reasons, unless all are asked for."""
-WORDS: dict[Sign, str] = {"+": "new", "=": "done", ">": "partial", "~": "same name, other id", "-": "orphan"}
+WORDS: dict[Sign, str] = {"+": "new", "=": "done", ">": "partial", "~": "changed", "-": "orphan"}
 
 
 def plan_text(
@@ -86,7 +86,8 @@ def _block_text(plan: Plan, block: BlockState, whole: bool) -> Iterator[str]:
         yield f"{block.name}: no longer in the file"
     else:
         runs = f"{len(block.runs):,} run{'s' * (len(block.runs) != 1)}"
-        yield f"{block.kind} {block.name}: " + (f"{block.points:,} points, {runs}" if block.kind == "grid" else runs)
+        points = f"{block.points:,} point{'s' * (block.points != 1)}, " if block.kind == "grid" else ""
+        yield f"{block.kind} {block.name}: {points}{runs}"
         yield from _axes(block)
     for sign, word in WORDS.items():
         runs_of = block.of(sign)
@@ -106,19 +107,19 @@ def _block_text(plan: Plan, block: BlockState, whole: bool) -> Iterator[str]:
 
 
 def _axes(block: BlockState) -> Iterator[str]:
-    values: dict[str, dict[str, None]] = {}
+    values: dict[str, dict[str, str]] = {}
     for run in block.runs:
         for path, value in run.axes.items():
-            values.setdefault(path, {})[_value(value)] = None
+            values.setdefault(path, {})[json.dumps(value)] = _value(value)
     for path, found in values.items():
-        listed = list(found)
+        listed = list(found.values())
         if len(listed) > 2 * SHOWN + 1:
             listed = [*listed[:SHOWN], "...", *listed[-SHOWN:]]
         yield f"    {path} = {', '.join(listed)}" + (f"   ({len(found):,})" if len(found) > SHOWN else "")
 
 
 def _value(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -131,7 +132,7 @@ def _folded(sign: Sign, word: str, runs: Sequence[RunState]) -> Iterator[str]:
         return
     yield f"  {sign} {len(runs):,} {word}"
     for reason, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:LISTED]:
-        many = f" x {len(group):,}" if len(group) > 1 else ""
+        many = f" ({len(group):,})" if len(group) > 2 * SHOWN else ""
         yield f"      {_names(group)}{many}: {reason or word}"
     if len(groups) > LISTED:
         left = sum(map(len, groups.values())) - sum(sorted(map(len, groups.values()))[-LISTED:])
@@ -152,6 +153,8 @@ def _detail(run: RunState) -> str:
 def _reason(run: RunState) -> str:
     """Return what is to be said of a run beside its sign."""
     if run.sign == "~":
+        if run.was.partition("-")[0] == run.run:
+            return "; ".join(f"{c.path} {c.old or 'unread'} -> {c.new or 'unread'}" for c in run.changed)
         changes = [f"{change.path} {_value(change.old)} -> {_value(change.new)}" for change in run.changed]
         return "; ".join(changes) or "recorded under an id of another version"
     if run.sign != ">":

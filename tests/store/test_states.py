@@ -1,6 +1,7 @@
 """What `lmc plan` says of each run: the five signs from index and folders, and its text for people."""
 
 import fcntl
+import hashlib
 import json
 import subprocess
 import sys
@@ -184,3 +185,20 @@ def test_the_command_loads_nothing_heavy(tmp_path: Path, store: RunStore) -> Non
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "= 1 done" in done.stdout
+
+
+def test_the_text_of_changed_runs_says_what_changed(tmp_path: Path, store: RunStore) -> None:
+    text = SPEC.replace("1e-2]", "0.0031622776601683794]").replace("range(2)", "[0]").replace("[16, 32]", "[16]")
+    plan = plan_of(tmp_path, text)
+    for point in plan.points:
+        if point.grid == "sweep":
+            record(plan, store, point.name)
+    (tmp_path / "book.txt").write_text("other words", encoding="utf-8")
+    told = list(plan_text(plan, states(plan, store), {}, [], False))
+    before, now = (hashlib.sha256(words).hexdigest()[:8] for words in (b"a tale of two cities", b"other words"))
+    assert told[0] == "grid sweep: 2 points, 2 runs"
+    assert "    optim.lr = 0.001, 0.00316228" in told
+    names = "w16-lr0.001-s0, w16-lr0.0031622776601683794-s0"
+    assert told[told.index("  ~ 2 changed") + 1] == f"      {names}: book.txt {before} -> {now}"
+    plan = plan_of(tmp_path, text.replace("steps = 10", "steps = 20"))
+    assert f"      {names}: steps 10 -> 20" in plan_text(plan, states(plan, store), {}, [], False)
