@@ -11,9 +11,9 @@ from pygls.uris import to_fs_path
 
 from ...spec.diagnostic import Diagnostic, Edit
 from ...spec.span import Source, Span
-from .complete import Item
 from .hints import Hint
 from .positions import Position, offset_at, position_at, range_of
+from .proposals import Item
 from .symbols import Entry
 
 SEVERITY = {

@@ -43,7 +43,7 @@ def _of_block(analysis: Analysis, decl: Decl, block: tree.Block) -> Iterator[Hin
     head = block.span.source.text.index("{", (block.base or block.name or block.kind).span.end)
     if told := facts(analysis, decl):
         yield Hint(head, ", ".join(told))
-    place = analysis.names.places.of(decl)
+    place = analysis.names.lookup.places.of(decl)
     if place is not None and decl.kind == "model":
         for item, attribute, text in _written(place, block.items):
             yield from _of_field(place, item, attribute, text)
@@ -85,7 +85,7 @@ def facts(analysis: Analysis, decl: Decl) -> list[str]:
         return []
     if decl.kind == "grid":
         return _points(analysis, decl)
-    place = analysis.names.places.of(decl)
+    place = analysis.names.lookup.places.of(decl)
     if place is None or decl.kind == "overlay":
         return []
     if place.cell.cls is Transformer:

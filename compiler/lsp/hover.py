@@ -194,7 +194,7 @@ def _constant(analysis: Analysis, symbol: Symbol) -> Iterator[str]:
     let = _declared(analysis, symbol)
     if isinstance(let, tree.Let) and symbol.definition is not None:
         yield f"```lmspec\n{' '.join(let.span.text.split())}\n```"
-        value = analysis.names.constant(let) if analysis.names is not None else None
+        value = analysis.names.lookup.constant(let) if analysis.names is not None else None
         if value is not None and shown(value) != let.value.span.text:
             yield f"= `{shown(value)}`"
 

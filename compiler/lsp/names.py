@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ...spec.schema import SPELLINGS, fields, kind_of, slot, variant_of
 from ...spec.span import Span
-from ..plan.plots import RECORD_COLUMNS
-from ..resolve.cells import Scope, is_map
+from ..resolve.cells import is_map
 from ..resolve.declare import Decl, Module, find_block
 from ..resolve.draft import STATEMENTS
 from ..resolve.evaluate import is_late
-from ..resolve.problems import Problem
 from ..resolve.references import is_slot
 from ..resolve.world import Program
 from ..syntax import tree
-from .places import Place, Places, Symbol, Target, declared_symbol, place_of, repeated_field, variant_symbol
+from .lookup import Lookup, View
+from .places import Place, Symbol, Target, declared_symbol, place_of, repeated_field, variant_symbol
 
 
 @frozen
@@ -33,38 +32,16 @@ class Occurrence:
     defines: bool = False
 
 
-@frozen(eq=False)
-class View:
-    """What names in an expression are looked up in: places from inside out, variables, then the file.
-
-    `late` says that the expression is read over results: columns and evaluations come first.
-    """
-
-    module: Module
-    places: tuple[Place, ...] = ()
-    variables: Mapping[str, Symbol] = Factory(dict)
-    late: bool = False
-
-    def inside(self, place: Place | None) -> View:
-        """Return what statements of a nested block see."""
-        return self if place is None else evolve(self, places=(place, *self.places))
-
-    @property
-    def scope(self) -> Scope:
-        """The same for the compiler."""
-        return Scope(tuple(place.cell for place in self.places), self.module)
-
-
 @define(eq=False, slots=False)
 class Names:
     """The names of the files of a program."""
 
     program: Program
-    places: Places = field(init=False)
+    lookup: Lookup = field(init=False)
     _found: list[Occurrence] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.places = Places(self.program)
+        self.lookup = Lookup(self.program)
 
     @cached_property
     def all(self) -> Mapping[str, tuple[Occurrence, ...]]:
@@ -89,26 +66,6 @@ class Names:
             if occurrence.span.start <= offset <= occurrence.span.end:
                 return occurrence
         return None
-
-    def block_view(self, module: Module, decl: Decl | None, target: Decl | None) -> View:
-        """Return what the statements of a top-level block see; `target` is what an overlay lies over."""
-        view = View(module).inside(None if decl is None else self.places.of(decl))
-        if target is None or target.kind != "grid":
-            return view
-        return evolve(view, variables=_free_axes((*target.chain, decl or target)))
-
-    def constant(self, let: tree.Let) -> Any:
-        """Return the value of a constant, None where it has none."""
-        world = self.places.null
-        try:
-            module = next(m for m in self.program.modules if m.names.get(let.name.text) is let)
-            return world.evaluator.expr(let.value, Scope((), module))
-        except (Problem, StopIteration):
-            return None
-
-    def aliases(self, module: Module) -> dict[str, Span]:
-        """Return where the imports of a file are named."""
-        return {item.name.text: item.name.span for item in module.file.items if isinstance(item, tree.Import)}
 
     def _add(self, span: Span, symbol: Symbol | None, place: Place | None = None, defines: bool = False) -> None:
         if symbol is not None:
@@ -149,7 +106,7 @@ class Names:
         if decl is not None and decl.kind == "overlay" and decl.base is not None:
             found = find_block(module, decl.base)
             target = found if isinstance(found, Decl) else None
-        view = self.block_view(module, decl, target)
+        view = self.lookup.block_view(module, decl, target)
         if target is not None and target.kind == "grid":
             self._grid(block.items, view, target)
         else:
@@ -218,7 +175,7 @@ class Names:
             if not isinstance(at, Place):
                 return None, None
             owner, name = at, SPELLINGS.get(part.text, part.text)
-            symbol, at = self.places.member(at, part.text)
+            symbol, at = self.lookup.places.member(at, part.text)
             self._add(part.span, symbol, owner)
         return owner, name
 
@@ -236,9 +193,9 @@ class Names:
                 block.kind.span, Symbol("field", kind, (kind_of(owner.cell.cls), variant_of(owner.cell.cls))), owner
             )
         else:
-            self._add(block.kind.span, self.places.member(owner, kind)[0], owner)
+            self._add(block.kind.span, self.lookup.places.member(owner, kind)[0], owner)
         if block.name is not None and repeated is not None:
-            symbol = self.places.member(owner, block.name.text)[0]
+            symbol = self.lookup.places.member(owner, block.name.text)[0]
             defines = symbol is not None and symbol.home == place_of(block.name.span)
             self._add(block.name.span, symbol, owner, defines)
         known = fields(owner.cell.cls).get(held)
@@ -254,7 +211,7 @@ class Names:
                     self._add(item.path[0].span, Symbol("key", item.path[0].text))
                     self._expr(item.value, view)
             return
-        inner = self.places.inside(owner, kind, name, base)
+        inner = self.lookup.places.inside(owner, kind, name, base)
         self._items(block.items, evolve(view, places=()) if inner is None else view.inside(inner))
 
     def _value(self, expr: tree.Expr, view: View, owner: Place | None, name: str | None) -> None:
@@ -264,7 +221,7 @@ class Names:
             self._expr(expr, view)
         elif isinstance(expr, tree.Inline) and slot(owner.cell.cls, name):
             self._add(expr.base.span, _variant(slot(owner.cell.cls, name), expr.base))
-            inner = self.places.inline(owner, name, expr, view.scope)
+            inner = self.lookup.places.inline(owner, name, expr, view.scope)
             self._items(expr.items, view.inside(inner) if inner is not None else View(view.module))
         elif isinstance(expr, tree.ListExpr):
             for item in expr.items:
@@ -276,19 +233,7 @@ class Names:
         elif is_slot(owner.cell, name) or not is_late(owner.cell.cls, name):
             self._expr(expr, view, (owner, name))
         else:
-            self._expr(expr, self.over_results(view))
-
-    def over_results(self, view: View) -> View:
-        """Return what a column of a plot or a condition of a run sees: columns, evaluations, the run."""
-        place = view.places[-1]
-        sources = place.cell.fields.get("sources") if place.cell.kind == "plot" else None
-        if sources:
-            expr: Any = sources[-1].expr
-            first = expr.items[0] if isinstance(expr, tree.ListExpr) and expr.items else expr
-            found = find_block(view.module, first) if isinstance(first, tree.Ref) else None
-            run = self.places.of(found) if isinstance(found, Decl) else None
-            return View(view.module, () if run is None else (run,), late=True)
-        return View(view.module, (place,) if place.cell.kind == "train" else (), late=True)
+            self._expr(expr, self.lookup.over_results(view))
 
     def _expr(self, expr: Any, view: View, defining: tuple[Place, str] | None = None) -> None:
         if isinstance(expr, tree.Ref):
@@ -312,7 +257,7 @@ class Names:
                 self._expr(part, view, defining)
 
     def _ref(self, ref: tree.Ref, view: View, defining: tuple[Place, str] | None = None) -> None:
-        symbol, at, owner = self.head(ref, view, defining)
+        symbol, at, owner = self.lookup.head(ref, view, defining)
         if symbol == Symbol("column", ref.dotted or ""):
             for name in (ref.head, *(part for part in ref.tail if isinstance(part, tree.Name))):
                 self._add(name.span, symbol)
@@ -323,7 +268,7 @@ class Names:
                 self._expr(part, view, defining)
                 at = None
                 continue
-            symbol, at, owner = self.follow(at, part.text)
+            symbol, at, owner = self.lookup.follow(at, part.text)
             if symbol is None and view.late:
                 symbol = self._metric(ref.head.text, part.text, view.module)
             self._add(part.span, symbol, owner)
@@ -333,66 +278,6 @@ class Names:
         found = module.names.get(name)
         spoken = isinstance(found, Decl) and found.kind == "protocol"
         return declared_symbol(found, name, {}) if spoken and found is not None else Symbol("column", name, (of,))
-
-    def head(
-        self, ref: tree.Ref, view: View, defining: tuple[Place, str] | None = None
-    ) -> tuple[Symbol | None, Target, Place | None]:
-        """Return what the first name of a reference stands for, what follows behind it, and the block it is of."""
-        name = ref.head.text
-        if name in view.variables:
-            return view.variables[name], None, None
-        top = view.module.names.get(name)
-        if view.late and (ref.dotted in RECORD_COLUMNS or name in RECORD_COLUMNS):
-            return Symbol("column", ref.dotted if ref.dotted in RECORD_COLUMNS else name), None, None
-        if not (view.late and isinstance(top, Decl) and top.kind == "eval"):
-            for place in view.places:
-                if defining is not None and place is defining[0] and SPELLINGS.get(name, name) == defining[1]:
-                    continue
-                symbol, at = self.places.member(place, name)
-                if symbol is not None:
-                    return symbol, at, place
-        if name == "this" and view.places:
-            return Symbol("keyword", name), view.places[0], None
-        if name == "file":
-            return Symbol("keyword", name), view.module, None
-        return (None, None, None) if top is None else (*self._declared(top, name, view.module), None)
-
-    def follow(self, at: Target, name: str) -> tuple[Symbol | None, Target, Place | None]:
-        """Return what a name behind a dot stands for, what follows behind it, and the block it is of."""
-        if isinstance(at, Module):
-            found = at.names.get(name)
-            return (None, None, None) if found is None else (*self._declared(found, name, at), None)
-        if isinstance(at, Place):
-            symbol, behind = self.places.member(at, name)
-            return symbol, behind, at
-        return None, None, None
-
-    def walk(self, chain: Sequence[str], view: View) -> Target:
-        """Return what stands behind the dotted names of an expression."""
-        span = Span(view.module.source, 0, 0)
-        at = self.head(tree.Ref(tree.Name(chain[0], span), (), span), view)[1] if chain else None
-        for name in chain[1:]:
-            at = self.follow(at, name)[1]
-        return at
-
-    def _declared(self, found: Decl | Module | tree.Let, name: str, module: Module) -> tuple[Symbol, Target]:
-        symbol = declared_symbol(found, name, self.aliases(module))
-        if isinstance(found, Decl):
-            return symbol, self.places.of(found)
-        if isinstance(found, tree.Let):
-            value = found.value
-            return symbol, self.head(value, View(module))[1] if isinstance(value, tree.Ref) and not value.tail else None
-        return symbol, found
-
-
-def _free_axes(decls: Sequence[Decl]) -> dict[str, Symbol]:
-    """Return the axes of grids that have names of their own."""
-    blocks = [item for decl in decls for item in decl.items if isinstance(item, tree.Block)]
-    lets = [i for b in blocks if b.kind.text in ("over", "zip") for i in b.items if isinstance(i, tree.Let)]
-    return {
-        let.name.text: Symbol("variable", let.name.text, place_of(let.name.span), let.name.span)
-        for let in reversed(lets)
-    }
 
 
 def _step(name: tree.Name, grid: Decl) -> Symbol:

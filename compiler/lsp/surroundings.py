@@ -13,7 +13,7 @@ from ..resolve.declare import Decl, Module
 from ..resolve.draft import STATEMENTS
 from ..syntax import tree
 from .cursor import Cursor, Header
-from .names import Names, View
+from .lookup import Lookup, View
 from .places import Place, repeated_field
 
 
@@ -39,17 +39,17 @@ class Surroundings:
         return self.view.places[0] if self.view.places else None
 
 
-def surroundings(names: Names, cursor: Cursor) -> Surroundings:
+def surroundings(lookup: Lookup, cursor: Cursor) -> Surroundings:
     """Return what is around a cursor of the main file."""
-    module = names.program.main
+    module = lookup.program.main
     if not cursor.blocks:
         return Surroundings(View(module), top=True)
     decl = _declared(module, cursor.blocks[0])
-    target = _target(names, module, decl, cursor.blocks[0])
-    view = names.block_view(module, decl, target)
+    target = _target(lookup, module, decl, cursor.blocks[0])
+    view = lookup.block_view(module, decl, target)
     found = Surroundings(view, grid=target is not None and target.kind == "grid")
     for header in cursor.blocks[1:]:
-        found = _inside(names, found, header)
+        found = _inside(lookup, found, header)
     return found
 
 
@@ -74,14 +74,14 @@ def _reference(module: Module, dotted: str | None) -> object:
     return found
 
 
-def _target(names: Names, module: Module, decl: Decl | None, header: Header) -> Decl | None:
+def _target(lookup: Lookup, module: Module, decl: Decl | None, header: Header) -> Decl | None:
     if header.kind != "overlay":
         return decl
     found = _reference(module, header.base)
     return found if isinstance(found, Decl) else None
 
 
-def _inside(names: Names, around: Surroundings, header: Header) -> Surroundings:
+def _inside(lookup: Lookup, around: Surroundings, header: Header) -> Surroundings:
     place = around.place
     if around.grid and header.kind in STATEMENTS:
         plain = header.kind in ("set", "base")
@@ -89,7 +89,7 @@ def _inside(names: Names, around: Surroundings, header: Header) -> Surroundings:
     if place is None:
         return Surroundings(View(around.view.module))
     if header.path:
-        owner, name = follow(names, place, header.path)
+        owner, name = follow(lookup, place, header.path)
         cls = slot(owner.cell.cls, name).get(header.base or "") if owner is not None and name is not None else None
         if owner is None or cls is None:
             return Surroundings(View(around.view.module))
@@ -98,11 +98,11 @@ def _inside(names: Names, around: Surroundings, header: Header) -> Surroundings:
     kind = SPELLINGS.get(header.kind, header.kind)
     if kind in fields(place.cell.cls) and is_map(place.cell.cls, kind) and repeated_field(place.cell, kind) is None:
         return Surroundings(around.view, keys=True)
-    found = names.places.inside(place, header.kind, header.name, header.base)
+    found = lookup.places.inside(place, header.kind, header.name, header.base)
     return Surroundings(View(around.view.module) if found is None else around.view.inside(found))
 
 
-def follow(names: Names, place: Place, path: Sequence[str]) -> tuple[Place | None, str | None]:
+def follow(lookup: Lookup, place: Place, path: Sequence[str]) -> tuple[Place | None, str | None]:
     """Return the block and the field, as Python spells it, that a path on the left of `=` leads to."""
     at: Place | Module | tree.Let | None = place
     owner, name = None, None
@@ -110,5 +110,5 @@ def follow(names: Names, place: Place, path: Sequence[str]) -> tuple[Place | Non
         if not isinstance(at, Place):
             return None, None
         owner, name = at, SPELLINGS.get(part, part)
-        at = names.places.member(at, part)[1]
+        at = lookup.places.member(at, part)[1]
     return owner, name
