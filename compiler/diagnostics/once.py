@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect
 from collections.abc import Iterable
 
 from attrs import evolve
 
 from ...spec.diagnostic import Diagnostic, Label
 
+BLOCK = re.compile(r"^[a-z]", re.MULTILINE)
 SHOWN = 3
 """How many more places of an undefined name are shown."""
 
 
 def once(ordered: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Return diagnostics without those that follow from others; they come in the order of files and places."""
-    return list(_one_a_name(_until_braces_match(list(ordered))))
+    return _one_a_name(_of_sound_blocks(_until_braces_match(list(ordered))))
 
 
 def _until_braces_match(found: list[Diagnostic]) -> list[Diagnostic]:
@@ -37,6 +40,33 @@ def _until_braces_match(found: list[Diagnostic]) -> list[Diagnostic]:
 
 def _of_braces(told: Diagnostic) -> bool:
     return told.code == "LM0103" or (told.code == "LM0102" and told.span is not None and told.span.text == "}")
+
+
+def _of_sound_blocks(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Leave out what a block means while it cannot be read, and what is doubtful about it while it is wrong."""
+    blocks = _blocks(found)
+    unread = {block for told, block in zip(found, blocks, strict=True) if told.code.startswith("LM01")} - {None}
+    wrong = {block for told, block in zip(found, blocks, strict=True) if told.severity == "error"} - {None}
+    return [
+        told
+        for told, block in zip(found, blocks, strict=True)
+        if (told.code.startswith("LM01") or block not in unread) and (told.severity == "error" or block not in wrong)
+    ]
+
+
+def _blocks(found: list[Diagnostic]) -> list[tuple[str, int] | None]:
+    """Return for each diagnostic the file and the number of the block that it is in; blocks begin in column 1."""
+    starts: dict[str, list[int]] = {}
+    blocks: list[tuple[str, int] | None] = []
+    for told in found:
+        if told.span is None:
+            blocks.append(None)
+            continue
+        source = told.span.source
+        if source.path not in starts:
+            starts[source.path] = [match.start() for match in BLOCK.finditer(source.text)]
+        blocks.append((source.path, bisect(starts[source.path], told.span.start)))
+    return blocks
 
 
 def _one_a_name(found: list[Diagnostic]) -> list[Diagnostic]:

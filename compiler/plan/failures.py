@@ -13,7 +13,7 @@ from ..resolve.axes import described
 from ..resolve.grids import Grid
 from ..resolve.problems import Problem
 
-WRITTEN = ("LM02", "LM0301", "LM0302", "LM0304", "LM0305", "LM0306", "LM0310")
+WRITTEN = ("LM02", "LM0301", "LM0302", "LM0304", "LM0305", "LM0306", "LM0310", "LM0506")
 """Codes of names, types and units; the others are of values, which axes may have a part in."""
 
 

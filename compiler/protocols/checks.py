@@ -78,7 +78,7 @@ def check_template(protocol: ProtocolSource, names: Sequence[str], diagnostics: 
         if match.group(1) not in names:
             message = f"`{{{match.group(1)}}}` is no capture of `body`"
             diagnostics.error("LM0611", inside(template, *match.span()), message, help=f"captures are {listed}")
-        elif match.group(1) not in protocol.allow:
+        elif match.group(1) not in protocol.allow and set(protocol.allow) <= set(names):
             message = f"`{{{match.group(1)}}}` is spliced into the query without an allow list"
             help = f"add allow {{ {match.group(1)} = [...] }}, or bind it as :{match.group(1)}"
             diagnostics.error("LM0610", inside(template, *match.span()), message, help=help)

@@ -223,6 +223,8 @@ class Loader:
     def _unknown_base(self, decl: Decl, name: str, target: Decl | Module | tree.Let | None) -> None:
         assert decl.base is not None
         decl.poisoned = True
+        if (isinstance(target, Decl) and target.poisoned) or (target is None and not decl.module.whole):
+            return
         if isinstance(target, Decl):
             message = f"`{name}` is a {target.kind}; a {decl.kind} starts from a {decl.kind}"
             self.diagnostics.error("LM0310", decl.base.span, message)

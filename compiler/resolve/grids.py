@@ -54,7 +54,7 @@ class Grid:
 def read_grid(decl: Decl, program: Program) -> Grid | None:
     """Return a grid, or None after recording what is wrong with it."""
     draft = read_draft(decl, program)
-    if draft.base is None and not draft.told and decl.module.whole:
+    if draft.base is None and not draft.told and decl.module.whole and not decl.bases:
         program.diagnostics.error(
             "LM0209", decl.name_span, f"grid `{decl.name}` needs `base`", help="add base = ..., a train"
         )

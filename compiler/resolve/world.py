@@ -181,6 +181,8 @@ class World:
     def _target(self, edit: Crossing) -> Cell:
         settings = edit.owner.fields.get(edit.field, [])
         span = edit.statement.span
+        if not settings and edit.owner.poisoned:
+            raise poison()
         if not settings:
             raise problem("LM0209", span, f"`{edit.field}` refers to nothing that could be changed")
         top = settings[-1]

@@ -79,6 +79,12 @@ SLIPS = {
     "the base of an evaluation": ("run = memory", "run = memroy", "LM0207", "memroy"),
     "a metric": ("exact.accuracy", "exact.acuracy", "LM0506", "acuracy"),
     "a grid's name": ("grid sweep", "grid sweeep", "LM0207", "sweep"),
+    "a word of a query's allow list": ("allow { attribute", "allow { attrribute", "LM0611", "attrribute"),
+    "the model of a train that a grid changes": ("model = small", "modle = small", "LM0203", "modle"),
+    "a column of a plot": ("x = seed", "x = see", "LM0506", "see"),
+    "a list without its bracket": ("= [32, 64]", "= 32, 64]", "LM0102", "64"),
+    "no kind": ("train memory", "memory", "LM0201", "memory"),
+    "a quote of a field": ('open     = "<find>"', 'open     = "<find>', "LM0104", '"'),
     "a string": ('"</find>"', '"</find>', "LM0104", '"'),
 }
 
