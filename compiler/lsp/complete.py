@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from ...spec.schema import REGISTRY, fields, hints, members, optional, slot
+from ...spec.schema import REGISTRY, fields, hints, kind_of, members, optional, slot
 from ...spec.units import Env, FilePath, Glob
 from ..manual.describe import describe_field
 from ..manual.written import BLOCKS
@@ -71,6 +71,8 @@ class _Proposals:
             yield from self._value(self.cursor.assigned)
         elif words[:1] == ["ASSERT"]:
             yield from self._expression(self.around.view)
+        elif words[:1] == ["IMPORT"] and self.cursor.quoted:
+            yield from self._files()
         elif self.cursor.quoted:
             return
         elif words[-1:] == ["COLON"]:
@@ -81,6 +83,12 @@ class _Proposals:
             yield from self._path(self.cursor.chain)
         elif words == ["NAME"] and self.around.place is not None:
             yield from self._repeated(self.around.place.cell, str(self.cursor.statement[0]))
+
+    def _files(self) -> Iterator[Item]:
+        """Yield the specs beside this one."""
+        for path in sorted(self.analysis.path.parent.glob("*.lmspec")):
+            if path != self.analysis.path:
+                yield Item(path.name, "file", path.name)
 
     def _statements(self) -> Iterator[Item]:
         if self.around.grid:
@@ -131,7 +139,7 @@ class _Proposals:
         if self.around.top:
             kind = header[0] if header else ""
             yield from variant_items(REGISTRY.get(kind, {}), " { }")
-            yield from self._blocks(tuple(KINDS) if kind == "overlay" else (kind,))
+            yield from self._blocks(tuple(KINDS - {"overlay"}) if kind == "overlay" else (kind,))
         elif place is not None and header:
             name = repeated_field(place.cell, header[0]) or header[0]
             known = fields(place.cell.cls).get(name)
@@ -169,6 +177,8 @@ class _Proposals:
         for word in (word for m in plain if typing.get_origin(m) is Literal for word in typing.get_args(m)):
             yield Item(word, "value", word if self.cursor.quoted else f'"{word}"', spelled(name), rank=1)
         if self.cursor.quoted:
+            if kind_of(cell.cls) == "keep" and name == "best":
+                yield from self._metrics()
             return
         if known.metadata["ref"]:
             kinds = {"source": ("train", "grid", "probe")}.get(known.metadata["ref"], (known.metadata["ref"],))
@@ -181,6 +191,14 @@ class _Proposals:
             if kind in plain:
                 yield function_item(function, 1)
         yield Item("unset", "keyword", "unset", "back to the default", rank=8)
+
+    def _metrics(self) -> Iterator[Item]:
+        """Yield the metrics of the file's evaluations, as texts name them."""
+        builder = self.analysis.builder
+        for decl in self.around.view.module.decls:
+            place = self.lookup.places.of(decl) if decl.kind == "eval" else None
+            for metric in metrics_of(builder, place.cell.cls) if builder is not None and place is not None else ():
+                yield Item(f"{decl.name}.{metric}", "column", f"{decl.name}.{metric}", "metric", rank=1)
 
     def _expression(self, view: View) -> Iterator[Item]:
         """Yield what an expression may read: behind a dot what is there, else everything in scope."""

@@ -25,6 +25,7 @@ PROPOSAL = {
     "block": types.CompletionItemKind.Class,
     "column": types.CompletionItemKind.Property,
     "field": types.CompletionItemKind.Field,
+    "file": types.CompletionItemKind.File,
     "function": types.CompletionItemKind.Function,
     "import": types.CompletionItemKind.Module,
     "keyword": types.CompletionItemKind.Keyword,
