@@ -58,7 +58,7 @@ grid widths_{n} {{
   seeds = range(2)
   name  = f"study{n}-d{{model.width}}-lr{{optim.lr:.1e}}-s{{seed}}"
 }}
-overlay quick_{n} : widths_{n} {{ base.steps = 50, over {{ model.width = [64] }}, seeds = [0] }}
+overlay quick_{n} : widths_{n} {{ base.steps = 500, over {{ model.width = [64] }}, seeds = [0] }}
 plot curve_{n} : line {{
   from = widths_{n}
   x = model.width, y = held_out_{n}.loss, color = optim.lr
