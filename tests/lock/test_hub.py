@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from support.hub import Hub, serving
 
-from lmc.runtime.repositories import Repository, newest_commit
+from lmc.compiler.pipeline import compile_spec
+from lmc.runtime.data.documents import documents_of
+from lmc.runtime.inputs import InputDigests
+from lmc.runtime.repositories import Repository, newest_commit, pinned
+from lmc.spec.data import Text
 from lmc.spec.diagnostic import LmcError
+from lmc.spec.lock import Input, Lock
 
 from ..tokenizers.made import byte_level
 from ..weights.made import saved
@@ -136,3 +141,33 @@ def test_a_commit_in_the_spec_needs_no_hub(folder: Path, hub: Hub) -> None:
     hub.asked.clear()
     assert lmc(folder, hub, "lock", "case.lmspec").returncode == 0
     assert hub.asked == []
+
+
+def test_a_data_set_is_read_at_the_commit_of_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs the datasets library")
+    asked = []
+
+    def load_dataset(*place: str, split: str, revision: str) -> None:
+        asked.append((place, split, revision))
+        raise OSError("no connection")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    text = SPEC.replace(
+        'file("book.txt")', 'hf { repo = "a/texts", name = "en", revision = "v2" }, document_end = "<|eod|>"'
+    )
+    (tmp_path / "case.lmspec").write_text(text.replace('hf { repo = "some/words"', 'hf { file = file("t.json")'))
+    plan = compile_spec(tmp_path / "case.lmspec").plan
+    assert plan is not None
+    byte_level(tmp_path / "t.json")
+    saved(tmp_path / "w", vocab=512)
+    locks = [Lock({Input("hub", "datasets/a/texts@v2"): f"commit:{digit * 40}"}) for digit in "12"]
+    (node,) = (node for node in plan.nodes.values() if isinstance(node.spec, Text))
+    digests = set()
+    for lock in (Lock(), *locks):
+        held = pinned(plan, lock)
+        assert held.nodes.keys() == plan.nodes.keys()
+        digests.add(InputDigests(held).of(node.id))
+        with pytest.raises(LmcError, match="no connection"):
+            documents_of(held.nodes[node.id].spec.source, tmp_path)
+    assert asked == [(("a/texts", "en"), "train", revision) for revision in ("v2", "1" * 40, "2" * 40)]
+    assert len(digests) == 3
