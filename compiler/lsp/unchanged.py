@@ -1,7 +1,7 @@
-"""Which grids need not be looked at again: those that were right, and of whose texts nothing has changed.
+"""Which grids and overlays need not be looked at again: those that were right, and of whose texts nothing has changed.
 
-What a grid depends on is read off the words of the file: the blocks that it names, those that they name, and so on; the
-evaluations, probes and plots that are of its runs; all other files. That is more than it depends on, never less.
+What a block depends on is read off the words of the file: the blocks that it names, those that they name, and so on;
+the evaluations, probes and plots that are of its runs; all other files. That is more than it depends on, never less.
 """
 
 from __future__ import annotations
@@ -31,39 +31,40 @@ def _words(text: str) -> frozenset[str]:
 
 @define(eq=False)
 class Unchanged:
-    """Remembers grids that were right, by all texts that they depend on."""
+    """Remembers grids and overlays that were right, by all texts that they depend on."""
 
     _right: set[Texts] = Factory(set)
 
-    def holds(self, program: Program, grid: Decl) -> bool:
-        """Whether a grid was right when all that it depends on was as it is."""
-        return depended_on(program, grid)[0] in self._right
+    def holds(self, program: Program, decl: Decl) -> bool:
+        """Whether a block was right when all that it depends on was as it is."""
+        return depended_on(program, decl)[0] in self._right
 
-    def learn(self, program: Program, grids: Iterable[Decl], found: Sequence[Diagnostic]) -> None:
-        """Remember those grids which none of the mistakes that were found may concern."""
+    def learn(self, program: Program, decls: Iterable[Decl], found: Sequence[Diagnostic]) -> None:
+        """Remember those blocks which none of the mistakes that were found may concern."""
         if len(self._right) > MOST_KEPT:
             self._right.clear()
         spans = [span for diagnostic in found for span in _places(diagnostic)]
         main = program.main.source.path
         if any(span is None or span.source.path != main for span in spans):
             return
-        for grid in grids:
-            texts, places = depended_on(program, grid)
+        for decl in decls:
+            texts, places = depended_on(program, decl)
             if not any(_meet(span, place) for span in spans if span is not None for place in places):
                 self._right.add(texts)
 
 
-def depended_on(program: Program, grid: Decl) -> tuple[Texts, list[Span]]:
-    """Return what a grid depends on: named texts, and where those of the main file are."""
+def depended_on(program: Program, block: Decl) -> tuple[Texts, list[Span]]:
+    """Return what a block depends on: named texts, and where those of the main file are."""
     module = program.main
     spans = {name: item.span for name, item in module.names.items() if not isinstance(item, Module)}
     texts = {name: span.text for name, span in spans.items()}
-    reached = _reached([grid.name], texts)
+    reached = _reached([block.name], texts)
     trains = {name for name in reached if isinstance(decl := module.names[name], Decl) and decl.kind == "train"}
-    lookers = [decl.name for decl in module.decls if _looks(decl, texts[decl.name], trains, grid.name)]
-    names = _reached([grid.name, *lookers], texts)
+    lookers = [decl.name for decl in module.decls if _looks(decl, texts[decl.name], trains, block.name)]
+    names = _reached([block.name, *lookers], texts)
     others = {(file.source.path, file.source.text) for file in program.modules if file is not module}
-    return frozenset({*((name, texts[name]) for name in names), *others}), [spans[name] for name in names]
+    own = ("", block.name)
+    return frozenset({own, *((name, texts[name]) for name in names), *others}), [spans[name] for name in names]
 
 
 def _looks(decl: Decl, text: str, trains: set[str], grid: str) -> bool:

@@ -169,7 +169,12 @@ class Workspace:
             if len(self._spoken) > MOST_AUTOMATA:
                 self._spoken.clear()
             looked_at: list[Decl] = []
-            builder = PlanBuilder(program, spoken=self._spoken, walk=walk or partial(self._few_points, looked_at))
+            builder = PlanBuilder(program, spoken=self._spoken)
+            if walk is None:
+                builder.right = partial(self._right, looked_at, program)
+                builder.walk = partial(self._few_points, builder.right)
+            else:
+                builder.walk = walk
             builder.build(Header(path.stem, str(program.root), (), (), ()))
             self._unchanged.learn(program, looked_at, found.items)
         except Cancelled:
@@ -182,13 +187,17 @@ class Workspace:
         whole = walk is not None or not builder.grids
         return Analysis(path, read, tuple(found.items), whole, program, builder)
 
-    def _few_points(self, looked_at: list[Decl], grid: Grid) -> Iterator[Any]:
-        """Yield the first point of a grid that was right as it is, a few points of others, which are noted."""
-        if self._unchanged.holds(grid.draft.program, grid.draft.decl):
-            yield from islice(few_points(grid), 1)
-        else:
-            looked_at.append(grid.draft.decl)
-            yield from few_points(grid)
+    def _right(self, looked_at: list[Decl], program: Program, decl: Decl) -> bool:
+        """Whether a grid or overlay was right as it is; others are noted."""
+        right = self._unchanged.holds(program, decl)
+        if not right:
+            looked_at.append(decl)
+        return right
+
+    @staticmethod
+    def _few_points(right: Callable[[Decl], bool], grid: Grid) -> Iterator[Any]:
+        """Yield the first point of a grid that was right as it is, a few points of others."""
+        yield from islice(few_points(grid), 1 if right(grid.draft.decl) else None)
 
     def _parse(self, path: Path, shown: str, found: Diagnostics, read: dict[Path, Stamp]) -> tree.File | None:
         key = path.resolve()

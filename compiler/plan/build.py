@@ -41,7 +41,8 @@ class PlanBuilder:
     Attributes:
         paths: names in plots that are paths into runs, by grid or train, and where they are written. unknown, misread:
             those that have no value yet, or none at all, by grid or train and name.
-        spoken: automata by what they are made of. walk: which points of a grid are looked at.
+        spoken: automata by what they are made of. walk: which points of a grid are looked at. right: which overlays
+            are known to be right and need not be tried.
         owners: by id, the first run that goes without being named. running: the one that is planned now. replaced:
             whether such a run has put its settings in the place of those of a base.
     """
@@ -61,6 +62,7 @@ class PlanBuilder:
     lookers: dict[tuple[Decl, str], list[Decl]] = field(init=False, factory=dict)
     places: dict[Decl, Place] = field(init=False, factory=dict)
     walk: Callable[[Grid], Iterator[tuple[World, tuple[AxisValue, ...]]]] = Grid.points
+    right: Callable[[Decl], bool] = lambda decl: False
     owners: dict[str, str] = Factory(dict)
     running: Running | None = None
     replaced: bool = False

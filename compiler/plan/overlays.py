@@ -21,7 +21,13 @@ def check_overlays(builder: PlanBuilder) -> None:
     applied = {amendment.items for amendment in builder.program.amendments}
     for decl in builder.program.main.decls:
         target = find_block(decl.module, decl.base) if decl.kind == "overlay" and decl.base is not None else None
-        if not isinstance(target, Decl) or target.poisoned or decl.poisoned or decl.items in applied:
+        if (
+            not isinstance(target, Decl)
+            or target.poisoned
+            or decl.poisoned
+            or decl.items in applied
+            or builder.right(decl)
+        ):
             continue
         for found in _mistakes(builder, decl, target):
             if _concerns(found, decl) and found not in builder.diagnostics.items:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import lmc.compiler.lsp.pieces as pieces
+import lmc.compiler.plan.overlays as overlays
 from lmc.compiler.lsp.pieces import Pieces
 from lmc.compiler.lsp.workspace import Analysis, Workspace
 from lmc.compiler.syntax.parse import parse
@@ -38,6 +39,7 @@ grid widths { base = base, over { model.width = [32, 64] } }
 grid rates {
   base = second, over { optim.lr = [1e-3, 1e-4], model.width = [64, 128] }, name = f"{model.width}-{optim.lr}"
 }
+overlay deep : rates { model.layers = 7 }
 plot curve : line { from = widths, x = model.width, y = min(held_out.loss) }
 plot lines : line { from = rates, x = model.width, y = min(said.tokens), color = optim.lr }
 """
@@ -58,6 +60,8 @@ TOGGLES = [
     ("grid rates {", "grid widths {"),
     ('import "shared', 'import "absent'),
     ("layers = 1", "layers ="),
+    ("layers = 7", "layers = 0"),
+    ("overlay deep : rates", "overlay deep : rate"),
 ]
 SHARED_TOGGLES = [
     ("tokenizer bytes", "tokenizer byte"),
@@ -220,3 +224,32 @@ def test_grids_are_looked_at_again_if_what_they_name_has_changed(
     workspace.write(shared, SHARED.replace("seq_len = 64", "seq_len = 32"))
     last = workspace.analysis(main)
     assert (points(last, "widths"), points(last, "rates")) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("edit", "tried"),
+    [
+        (("layers = 7", "layers = 8"), ["deep"]),
+        (("heads = 8", "heads = 4"), ["deep"]),
+        (("let heads = 4", "let heads = 2"), ["longer"]),
+        (("edition = 1\n", "edition = 1\n# why\n"), []),
+    ],
+)
+def test_overlays_are_tried_again_if_what_they_name_has_changed(
+    edit: tuple[str, str], tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, shared = tmp_path / "main.lmspec", tmp_path / "shared.lmspec"
+    workspace = Workspace()
+    workspace.write(shared, SHARED)
+    found: list[str] = []
+    trial = overlays._mistakes
+    monkeypatch.setattr(
+        overlays, "_mistakes", lambda b, decl, target: (found.append(decl.name), trial(b, decl, target))[1]
+    )
+    workspace.write(main, MAIN)
+    assert workspace.analysis(main).diagnostics == ()
+    assert found == ["longer", "deep"]
+    found.clear()
+    workspace.write(main, MAIN.replace(*edit))
+    assert workspace.analysis(main).diagnostics == ()
+    assert found == tried
