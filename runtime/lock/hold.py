@@ -9,7 +9,7 @@ from attrs import frozen
 
 from ...spec.diagnostic import Diagnostic, Label, LmcError
 from ...spec.exported import shown_path
-from ...spec.lock import Drift, Lock, change_line, drifts, lock_path, lock_text, names, parse_lock, short
+from ...spec.lock import Drift, Input, Lock, change_line, drifts, lock_path, lock_text, names, parse_lock, short
 from ...spec.plan import Header, Plan
 from ..inputs import InputDigests
 from ..repositories import pinned
@@ -67,10 +67,11 @@ class Relocked:
 def relocked(plan: Plan, nodes: Collection[str]) -> Relocked:
     """Write what these nodes read into the lock, which is made if there is none; commits that it has stay.
 
-    Raises LmcError: LM0804 for the lock, and as `read_lock` and `Present.wholly` do.
+    Raises LmcError: LM0804 for the lock, and as `read_lock`, `Present.wholly` and `check_deferred` do; the lock is then
+    as it was.
     """
     known = read_lock(plan.header) or Lock()
-    return _write(plan, known, known.with_values(Present(plan, InputDigests(plan)).wholly(nodes, known)))
+    return _write(plan, known, known.with_values(_resolved(plan, nodes, known)))
 
 
 def locked(plan: Plan) -> Relocked:
@@ -85,8 +86,17 @@ def locked(plan: Plan) -> Relocked:
         if _amended(plan.header):
             raise
         known = Lock()
-    found = Lock(Present(plan, InputDigests(plan)).wholly(plan.nodes, Lock()))
-    return _write(plan, known, known.with_values(found.values) if _amended(plan.header) else found)
+    found = _resolved(plan, plan.nodes, Lock())
+    return _write(plan, known, known.with_values(found) if _amended(plan.header) else Lock(found))
+
+
+def _resolved(plan: Plan, nodes: Collection[str], keep: Lock) -> dict[Input, str]:
+    """Return what the inputs of nodes are, once the rules that wait for them hold."""
+    from .deferred import check_deferred  # here, since other commands load no tokenizers
+
+    found = Present(plan, InputDigests(plan)).wholly(nodes, keep)
+    check_deferred(pinned(plan, Lock(found)), nodes)
+    return found
 
 
 def compared(plan: Plan) -> Diagnostic | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +57,33 @@ def download(repo: str, revision: str | None) -> Path:
     Raises LmcError: LM0709 without the library, LM0715 if neither has the files.
     """
     hub: Any = library("huggingface_hub", "hf", "a repository of the hub")
-    try:
-        folder = Path(hub.hf_hub_download(repo, CONFIG, revision=revision)).parent
+    with _loading(hub, repo):
         try:
             hub.hf_hub_download(repo, WHOLE, revision=revision)
         except hub.errors.EntryNotFoundError:
             index = Path(hub.hf_hub_download(repo, INDEX, revision=revision))
             for name in _shards(index):
                 hub.hf_hub_download(repo, name, revision=revision)
+        return Path(hub.hf_hub_download(repo, CONFIG, revision=revision)).parent
+
+
+def download_config(repo: str, revision: str | None) -> Path:
+    """Return a folder with `config.json` of a repository, and perhaps other files. Raises LmcError as `download`."""
+    hub: Any = library("huggingface_hub", "hf", "a repository of the hub")
+    with _loading(hub, repo):
+        return Path(hub.hf_hub_download(repo, CONFIG, revision=revision)).parent
+
+
+@contextmanager
+def _loading(hub: Any, repo: str) -> Iterator[None]:
+    """Turn what the library raises into LM0715."""
+    try:
+        yield
     except (OSError, ValueError, hub.errors.EntryNotFoundError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         message = f"weights of `{repo}` cannot be loaded: {reason}"
         help = "check the name, load it once with a connection, or give a folder: folder = file(...)"
         raise LmcError(Diagnostic("LM0715", message, None, help=help)) from error
-    return folder
 
 
 def _shards(index: Path) -> list[str]:

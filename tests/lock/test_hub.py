@@ -92,7 +92,7 @@ def test_runs_read_the_commit_of_the_lock(folder: Path, hub: Hub) -> None:
     assert f"  ~ hub `models/some/words`  {old[:12]} -> {new[:12]}\n" in moved.stdout
     assert "  ~ vocabulary `models/some/words/tokenizer.json`  " in moved.stdout
     planned = lmc(folder, hub, "plan", "case.lmspec")
-    assert f'base: models/some/words "{old[:8]}" -> "{new[:8]}"' in planned.stdout
+    assert f"base: models/some/words {old[:8]} -> {new[:8]}" in planned.stdout
     again = lmc(folder, hub, "run", "case.lmspec", "--device", "cpu", "--jobs", "1")
     assert again.returncode == 0, again.stdout + again.stderr
     assert len(list((folder / "runs").glob("*/graph.jsonl"))) == 2
@@ -171,3 +171,31 @@ def test_a_data_set_is_read_at_the_commit_of_the_lock(tmp_path: Path, monkeypatc
             documents_of(held.nodes[node.id].spec.source, tmp_path)
     assert asked == [(("a/texts", "en"), "train", revision) for revision in ("v2", "1" * 40, "2" * 40)]
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ("vocab = 512", "vocab = 300", "LM0406", "the tokenizer has 402 ids; the model has 300"),
+        (
+            "hidden = 24",
+            "hidden = 32",
+            "LM0713",
+            "`mlp.hidden` is 32 in the model and 24 in config.json of `some/weights`",
+        ),
+        ("vocab = 512, ", "", "LM0713", "`vocab` is 402 in the model and 512 in config.json of `some/weights`"),
+    ],
+)
+def test_rules_that_wait_for_the_hub_are_kept_before_a_lock_is_written(
+    old: str, new: str, code: str, message: str, folder: Path, hub: Hub
+) -> None:
+    hub.commit("models/some/words", folder / "old")
+    saved(folder / "w", vocab=512)
+    hub.commit("models/some/weights", folder / "w")
+    (folder / "case.lmspec").write_text(SPEC.replace(old, new))
+    found = lmc(folder, hub, "lock", "case.lmspec")
+    assert found.returncode == 1
+    assert f"error[{code}]: {message}" in found.stderr
+    assert "case.lmspec:4:7" in found.stderr
+    assert not (folder / "case.lock").exists()
+    assert not [path for path in hub.asked if "safetensors" in path]
