@@ -39,7 +39,7 @@ def _mistakes(builder: PlanBuilder, overlay: Decl, target: Decl) -> list[Diagnos
     amendment = Amendment(target, overlay.items, overlay.module, f"overlay `{overlay.name}`")
     amendments = (*builder.program.amendments, amendment)
     program = evolve(builder.program, amendments=amendments, diagnostics=Diagnostics())
-    trial = type(builder)(program)
+    trial = type(builder)(program, spoken=builder.spoken)
     trial.null = World(program, None)
     try:
         if target.kind == "grid":
