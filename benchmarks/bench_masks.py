@@ -28,8 +28,9 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from lmc.runtime.models.attend import Additive, Flags, Lowered, Rows, Shape, attend, lower
+from lmc.runtime.models.attend import attend, lower, rows_of
 from lmc.runtime.models.layout import SequenceLayout
+from lmc.runtime.models.lowered import Additive, Flags, Lowered, Shape
 from lmc.runtime.models.masks import Causal, Document
 from lmc.runtime.models.spans import Spans
 
@@ -82,7 +83,7 @@ def measure(width: int, documents: int, skewed: bool, seconds: float) -> dict[st
     shape, mask = Shape(rows, width, width, torch.float32, torch.device("cpu")), Causal() & Document(ids)
     spans = Spans.of(ids)
     assert spans is not None
-    apart = Rows.of(spans, Causal(), shape)
+    apart = rows_of(spans, Causal(), shape)
     ways: dict[str, Lowered] = {
         "additive": Additive.of(mask, shape),
         "boolean": Boolean(mask.dense(rows, width, width, None, shape.device)[:, None]),
@@ -95,7 +96,7 @@ def measure(width: int, documents: int, skewed: bool, seconds: float) -> dict[st
         found[name] = turns({way: partial(step, leaves, ways[way], train) for way in ways}, seconds)
     found["lower"] = type(lower(mask, shape)).__name__
     found["lowering_ms"] = turns(
-        {"rows": lambda: Rows.of(spans, Causal(), shape), "all": lambda: lower(mask, shape)}, 0.1
+        {"rows": lambda: rows_of(spans, Causal(), shape), "all": lambda: lower(mask, shape)}, 0.1
     )
     found["pairs"] = [SLOTS * width, sum(n * w**2 for n, w in apart.groups.sizes)]
     return found

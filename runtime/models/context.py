@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .attend import Additive, Lowered, Shape, lower
+from .attend import lower
 from .cache import ModelCache
 from .layout import SequenceLayout
+from .lowered import Additive, Lowered, Shape
 from .reach import Reach
 
 if TYPE_CHECKING:

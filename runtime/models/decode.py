@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor
 
-from .attend import Additive, Shape
 from .attention import Attention
 from .cache import KVCache, ModelCache
 from .layers import Linear, RMSNorm, SwiGLU
+from .lowered import Additive, Shape
 from .transformer import TransformerModel
 
 MOST_BYTES = 2 * 2**30

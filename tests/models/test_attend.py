@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.masks import CPU, Case, cases, packings
 from torch import Tensor
 
-from lmc.runtime.models.attend import Additive, Flags, Flex, Lowered, Rows, Shape, Varlen, attend, lower
+from lmc.runtime.models.attend import attend, lower, rows_of
+from lmc.runtime.models.lowered import Additive, Flags, Flex, Lowered, Rows, Shape, Varlen
 from lmc.runtime.models.masks import Causal, Document, Full, Mask, Memory, Prefix, Sliding, Tree
 from lmc.runtime.models.spans import Spans
 
@@ -65,7 +66,7 @@ def test_flex_attention_attends_as_written_out(case: Case) -> None:
 @given(packings(), st.sampled_from([(2, 2), (4, 2), (3, 1)]))
 def test_documents_apart_attend_as_written_out(packing: tuple[Case, Tensor, Mask], heads: tuple[int, int]) -> None:
     case, ids, rest = packing
-    check(case, Rows.of(spans(ids), rest, case.shape()), *heads)
+    check(case, rows_of(spans(ids), rest, case.shape()), *heads)
 
 
 def spans(ids: Tensor) -> Spans:
@@ -98,7 +99,7 @@ def documents_one_by_one(
 def test_variable_length_attention_is_told_the_documents(packing: tuple[Case, Tensor, Mask]) -> None:
     case, ids, rest = packing
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lmc.runtime.models.attend.varlen_attn", documents_one_by_one)
+        patch.setattr("lmc.runtime.models.lowered.varlen_attn", documents_one_by_one)
         check(case, Varlen.of(spans(ids), rest, case.shape()))
 
 
@@ -177,7 +178,7 @@ def test_new_documents_need_no_new_code() -> None:
     flex_compiled = torch.compile(flex, backend=backend, fullgraph=True)
     past = torch.tensor([3, 5])
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr("lmc.runtime.models.attend._flex", lambda compiled: flex_compiled)
+        patch.setattr("lmc.runtime.models.lowered._flex", lambda compiled: flex_compiled)
         for _ in range(3):
             documents = torch.randint(0, 3, (2, 48)).sort().values
             tree = Tree(torch.tensor([[-1, *(i // 2 for i in range(39))]] * 2))

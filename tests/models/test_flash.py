@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmc.runtime.models import flash
-from lmc.runtime.models.attend import Flags
+from lmc.runtime.models.lowered import Flags
 
 SHAPES = [(2, 4, 4, 7, 8), (1, 6, 2, 33, 16), (3, 2, 1, 64, 8), (1, 3, 3, 2, 16)]
 

@@ -14,11 +14,12 @@ from lmc.runtime.generation.engine import Engine
 from lmc.runtime.generation.prefix_tree import PrefixTree
 from lmc.runtime.generation.requests import Request
 from lmc.runtime.generation.score import score
-from lmc.runtime.models.attend import Additive, Rows, Shape, lower
+from lmc.runtime.models.attend import lower
 from lmc.runtime.models.build import build_model
 from lmc.runtime.models.decode import Decoder, StepWeights
 from lmc.runtime.models.inits import lr_factor
 from lmc.runtime.models.layout import SequenceLayout
+from lmc.runtime.models.lowered import Additive, Rows, Shape
 from lmc.runtime.models.masks import Causal, Document, Tree
 from lmc.runtime.models.reach import slopes_of
 from lmc.runtime.models.transformer import TransformerModel

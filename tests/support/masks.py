@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lmc.runtime.models.attend import Shape
+from lmc.runtime.models.lowered import Shape
 from lmc.runtime.models.masks import Causal, Document, Full, Mask, Memory, Prefix, Sliding, Tree
 
 CPU = torch.device("cpu")
