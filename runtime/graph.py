@@ -22,7 +22,7 @@ from attrs import Factory, define, fields_dict
 
 from ..spec.diagnostic import Diagnostic, LmcError
 from ..spec.plan import Plan
-from ..spec.schema import fields
+from ..spec.schema import fields, kind_of
 from .components import plotter as _plotter  # noqa: F401  (registers its builder)
 from .components.base import Component, StoredComponent
 from .components.evaluator import EvaluatorNode
@@ -80,6 +80,10 @@ def names(plan: Plan) -> dict[str, str]:
         called.setdefault(point.run, point.name)
         for name, node_id in {**point.evals, **point.probes}.items():
             called.setdefault(node_id, f"{point.name} {name}")
+    for node_id, node in plan.nodes.items():
+        looked = plan.nodes.get(getattr(node.spec, "run", "")) if kind_of(type(node.spec)) == "eval" else None
+        if looked is not None:
+            called.setdefault(node_id, f"{looked.name} {node.name}")
     return called
 
 

@@ -29,8 +29,10 @@ def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: 
     named = set(blocks) or {target.name for target in plan.targets if target.default}
     runs = [point for point in plan.points if point.run in finished]
     points = [point for point in runs if point.grid in named or point.name in named] or runs
-    if points:
-        rows = list(Results(plan, store, digests).final(points))
+    results = Results(plan, store, digests)
+    models = list(results.models(nodes))
+    if points or models:
+        rows = [*results.final(points), *models]
         print()
         show_table(rows)
         _show_transcript(plan, finished, store, digests)

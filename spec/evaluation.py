@@ -25,6 +25,11 @@ def checkpoint_option() -> Any:
     )
 
 
+def run_option() -> Any:
+    """Return the field that says what is evaluated."""
+    return option("The training; or a model, with the weights that trainings of it start from.", ref="run")
+
+
 def every_option(otherwise: str) -> Any:
     """Return the field that says how often a training stops to be evaluated; `otherwise` is what none means."""
     text = f"Steps between evaluations in training; none: {otherwise}."
@@ -48,7 +53,7 @@ def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
 class LossEval:
     """Mean cross entropy of trained positions. Metrics: `loss` (nats per token), `bits_per_byte`."""
 
-    run: str = option("The training.", ref="train")
+    run: str = run_option()
     checkpoint: Checkpoint = checkpoint_option()
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     split: Literal["train", "valid"] = option("Which part.", default="valid")
@@ -67,7 +72,7 @@ class AnswersEval:
     `calls.NAME` tells each).
     """
 
-    run: str = option("The training.", ref="train")
+    run: str = run_option()
     checkpoint: Checkpoint = checkpoint_option()
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     protocols: tuple[str, ...] = option("Protocols that are executed.", ref="protocol", default=())
@@ -86,7 +91,7 @@ class AnswersEval:
 class GenerateEval:
     """Samples, written to `samples.jsonl` and `samples.txt`. Metrics: `tokens`."""
 
-    run: str = option("The training.", ref="train")
+    run: str = run_option()
     checkpoint: Checkpoint = checkpoint_option()
     prompt: str = option("Text that is continued; the spelling of a declared special is that special.", default="")
     samples: int = option("How many continuations.", default=1, validator=ge(1))
@@ -105,7 +110,7 @@ class GenerateEval:
 class PerTokenEval:
     """Share of trained positions whose likeliest token is right, the mean over examples. Metrics: `accuracy`."""
 
-    run: str = option("The training.", ref="train")
+    run: str = run_option()
     checkpoint: Checkpoint = checkpoint_option()
     data: str | None = option("Data; the training's own if none.", ref="data", default=None)
     split: Literal["train", "valid"] = option("Which part.", default="valid")

@@ -16,7 +16,7 @@ import attrs
 from .codec import unstructure
 from .exported import exported, spelt, visible
 from .expr import Expr
-from .schema import REGISTRY, fields, hints, kind_of, members, variant_of
+from .schema import REGISTRY, fields, hints, kind_of, members, referred, variant_of
 from .units import Duration, Size
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -125,7 +125,7 @@ def _field(cls: type, name: str) -> dict[str, Any]:
     described = metadata["doc"]
     unit = metadata["unit"] or next((_UNITS[member] for member in members(annotation) if member in _UNITS), "")
     described += f" In {unit}." if unit else ""
-    described += f" Name of a {metadata['ref']} block." if metadata["ref"] else ""
+    described += f" Name of a {' or '.join(referred(metadata['ref']))} block." if metadata["ref"] else ""
     described += f" Default: `{metadata['derived']}`." if metadata["derived"] else ""
     found = {"description": described, **_bounded(_type(annotation), field.validator)}
     default: Any = field.default

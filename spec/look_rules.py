@@ -8,15 +8,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .data import Dialogues, Mixture, Mqar, Text
-from .evaluation import AnswersEval, LossEval, PerTokenEval
+from .evaluation import AnswersEval, GenerateEval, LossEval, PerTokenEval
 from .model_rules import too_long
 from .probe import InterveneProbe, sites
+from .train import Train
 from .violation import Lookup, Violation
 
 
 def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
     """Yield the rules that an evaluation or probe breaks."""
     run = lookup(spec.run)
+    if not isinstance(run, Train):
+        yield from _model_violations(spec, run, lookup)
+        return
     yield from _checkpoint(spec, run, "checkpoint")
     if hasattr(spec, "at"):
         yield from _sites(spec, lookup(run.model))
@@ -32,17 +36,16 @@ def look_violations(spec: Any, lookup: Lookup) -> Iterator[Violation]:
         paths = ("data",) if spec.data is not None else ("run", "run:data")
         yield Violation("LM0310", message, paths, "set `data` to a `dialogues`, or evaluate the loss")
     if isinstance(spec, LossEval):
-        yield from _loss(spec, lookup)
+        yield from _loss(spec, run.model, run.data, lookup)
     if isinstance(spec, PerTokenEval):
         yield from _slices(spec, lookup(spec.data or run.data))
 
 
-def _loss(spec: LossEval, lookup: Lookup) -> Iterator[Violation]:
-    run = lookup(spec.run)
-    message = "" if spec.data is None else too_long(lookup(run.model), lookup(spec.data))
+def _loss(spec: LossEval, model: str, learnt: str, lookup: Lookup) -> Iterator[Violation]:
+    message = "" if spec.data is None else too_long(lookup(model), lookup(spec.data))
     if message:
         yield Violation("LM0303", message, ("data",), "evaluate shorter texts, or let the model learn more positions")
-    node, path = (run.data, "run:data") if spec.data is None else (spec.data, "data")
+    node, path = (learnt, "run:data") if spec.data is None else (spec.data, "data")
     if _is_empty(lookup(node), spec.split, lookup):
         message = f"there is nothing to evaluate: `split.{spec.split}` of the data is 0"
         where = f"{path}:split.{spec.split}" if isinstance(lookup(node), Text) else path
@@ -56,6 +59,27 @@ def _is_empty(data: Any, part: str, lookup: Lookup) -> bool:
     if isinstance(data, Mixture):
         return all(_is_empty(lookup(read), part, lookup) for read in data.read)
     return isinstance(data, Text) and getattr(data.split, part) == 0
+
+
+def _model_violations(spec: Any, model: Any, lookup: Lookup) -> Iterator[Violation]:
+    """Yield what is wrong with an evaluation of a model that no training is behind."""
+    for name, neutral in (("checkpoint", "last"), ("every", None)):
+        if getattr(spec, name) != neutral:
+            yield Violation("LM0408", "a model is not trained: it has no checkpoints", (name,), "name a train as `run`")
+    if model.tokenizer is None:
+        yield Violation("LM0406", "the model has no tokenizer to be evaluated with", ("run",), "set `tokenizer` in it")
+    if isinstance(spec, GenerateEval):
+        return
+    if spec.data is None:
+        yield Violation("LM0209", "an evaluation of a model says which data are meant", ("run",), "add data = ...")
+    elif lookup(spec.data).tokenizer != model.tokenizer:
+        yield Violation("LM0406", "the model and the data have different tokenizers", ("run", "data"), "use one")
+    elif isinstance(spec, AnswersEval) and not isinstance(lookup(spec.data), Dialogues):
+        yield Violation("LM0310", "`answers` asks the questions of dialogues, and the data has none", ("data",))
+    elif isinstance(spec, LossEval):
+        yield from _loss(spec, spec.run, spec.data, lookup)
+    elif isinstance(spec, PerTokenEval):
+        yield from _slices(spec, lookup(spec.data))
 
 
 def _checkpoint(spec: Any, run: Any, path: str) -> Iterator[Violation]:

@@ -52,6 +52,15 @@ WORDS = {"start": "init"}
 """Kinds of nested blocks that are written with another word than the kind's, for a user to read."""
 
 
+REFERRED = {"source": ("train", "grid", "probe"), "run": ("train", "model")}
+"""Kinds of blocks that a field may refer to whose `ref` is no kind itself."""
+
+
+def referred(ref: str) -> tuple[str, ...]:
+    """Return the kinds of blocks that a field with such a `ref` refers to."""
+    return REFERRED.get(ref, (ref,))
+
+
 def option(
     doc: str,
     *,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from ...spec.schema import REGISTRY, fields, hints, kind_of, members, optional, slot
+from ...spec.schema import REGISTRY, fields, hints, kind_of, members, optional, referred, slot
 from ...spec.units import Env, FilePath, Glob
 from ..manual.describe import describe_field
 from ..manual.written import BLOCKS
@@ -144,8 +144,9 @@ class _Proposals:
             name = repeated_field(place.cell, header[0]) or header[0]
             known = fields(place.cell.cls).get(name)
             if known is not None and known.metadata["ref"]:
-                yield from variant_items(REGISTRY.get(known.metadata["ref"], {}), " { }")
-                yield from self._blocks((known.metadata["ref"],))
+                kinds = referred(known.metadata["ref"])
+                yield from variant_items(REGISTRY.get(kinds[0], {}), " { }")
+                yield from self._blocks(kinds)
             elif known is not None:
                 yield from variant_items(slot(place.cell.cls, name), " { }")
 
@@ -181,7 +182,7 @@ class _Proposals:
                 yield from self._metrics()
             return
         if known.metadata["ref"]:
-            kinds = {"source": ("train", "grid", "probe")}.get(known.metadata["ref"], (known.metadata["ref"],))
+            kinds = referred(known.metadata["ref"])
             yield from self._blocks(kinds)
         yield from variant_items(slot(cell.cls, name), " { }")
         for word, wanted in (("true", bool in plain), ("false", bool in plain), ("none", optional(cell.cls, name))):

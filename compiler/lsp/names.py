@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from ...spec.schema import SPELLINGS, fields, kind_of, slot, variant_of
+from ...spec.schema import SPELLINGS, fields, kind_of, referred, slot, variant_of
 from ...spec.span import Span
 from ..resolve.cells import is_map
 from ..resolve.declare import Decl, Module, find_block
@@ -201,7 +201,7 @@ class Names:
         known = fields(owner.cell.cls).get(held)
         if block.base is not None and known is not None:
             if known.metadata["ref"]:
-                self._base(block.base, known.metadata["ref"], view.module)
+                self._base(block.base, referred(known.metadata["ref"])[0], view.module)
             else:
                 forms = slot(owner.cell.cls, held)
                 self._add(block.base.span, _variant(forms, block.base))

@@ -15,7 +15,7 @@ import attrs
 from attrs import frozen
 
 from ...spec.expr import Expr
-from ...spec.schema import REGISTRY, fields, hints, kind_of, members, runs, slot, variant_of
+from ...spec.schema import REGISTRY, fields, hints, kind_of, members, referred, runs, slot, variant_of
 from ...spec.units import DURATION_SUFFIXES, SIZE_SUFFIXES, Duration, Size, Steps, written
 from ..resolve.cells import is_map, spelled
 from ..resolve.values import shown, type_name
@@ -209,7 +209,7 @@ def _plain(annotation: Any, kind: str, ref: str) -> str:
     if typing.get_origin(annotation) is tuple:
         return f"List[{_plain(typing.get_args(annotation)[0], kind, ref)}]"
     if ref:
-        return f"Ref[{SOURCE_KINDS if ref == 'source' else ref}]"
+        return f"Ref[{SOURCE_KINDS if ref == 'source' else ' or '.join(referred(ref))}]"
     if annotation is Expr:
         return "Column" if kind == "plot" else "Live"
     return "Steps" if annotation is Steps else type_name(annotation)

@@ -87,6 +87,9 @@ class PlanBuilder:
         for decl, grid in grids:
             if grid is not None:
                 self._grid(decl, grid)
+        for decl in decls:
+            if decl.kind == "eval" and not decl.poisoned:
+                self._guard(lambda decl=decl: self._model_eval(decl))
         self._check_unreached()
         check_overlays(self)
         for decl in decls:
@@ -306,11 +309,19 @@ class PlanBuilder:
             spec = evolve(spec, run=run, automaton=spoken)
         else:
             spec = evolve(spec, run=run)
-        lacking = world.checked(("rules", cell), (cell, root_of(world)), lambda: self._check_looker(world, cell, spec))
+        looked = (cell,) if world.root is None else (cell, world.root)
+        lacking = world.checked(("rules", cell), looked, lambda: self._check_looker(world, cell, spec))
         node_id = identity(spec, world.neutral(cell), self.program.texts)
         if node_id not in self.nodes:
             self.nodes[node_id] = Node(node_id, spec, decl.name, self._place_of(decl), lacking)
         return node_id
+
+    def _model_eval(self, decl: Decl) -> None:
+        """Plan an evaluation of a model, which is looked at as trainings of it start."""
+        for model in self._runs_of(decl):
+            if model.kind == "model" and not model.poisoned:
+                node_id = self._attached(self.null, decl, self.register(self.null, self.null.instance(model)))
+                self.targets.append(Target(decl.name, "eval", (node_id,), default=True))
 
     def _check_looker(self, world: World, cell: Cell, spec: Any) -> tuple[Lack, ...]:
         check_marks(self, world, cell, spec)

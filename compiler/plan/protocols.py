@@ -17,7 +17,7 @@ from ..resolve.declare import Decl
 from ..resolve.problems import poison
 from ..resolve.world import World
 from ..syntax import tree
-from .places import place_of
+from .places import place_of, root_of
 
 if TYPE_CHECKING:
     from ..protocols.compile import ProtocolSource
@@ -43,10 +43,11 @@ def automaton_node(builder: PlanBuilder, world: World, cell: Cell) -> str:
 
 
 def data_of(world: World, cell: Cell) -> Cell:
-    """Return the data that an evaluation asks about: its own, or the training's."""
-    assert world.root is not None
+    """Return the data that an evaluation asks about: its own, or the training's; the model if there is none."""
     own = world.evaluator.value(cell, "data") if "data" in fields(cell.cls) else None
-    return world.instance((own or world.evaluator.value(world.root, "data")).decl)
+    if own is None and world.root is None:
+        return world.instance(world.evaluator.value(cell, "run").decl)
+    return world.instance((own or world.evaluator.value(root_of(world), "data")).decl)
 
 
 def compile_together(

@@ -11,7 +11,7 @@ import attrs
 from attrs import define, field
 
 from ...spec.expr import Expr
-from ...spec.schema import fields, hints, members
+from ...spec.schema import fields, hints, members, referred
 from ...spec.span import Source, Span
 from ..syntax import tree
 from ..syntax.parse import parse_expression
@@ -122,7 +122,7 @@ class Evaluator(Expressions):
         if isinstance(value, DeclRef | PartRef) and value.decl.poisoned:
             raise poison()
         kind = value.decl.kind if isinstance(value, DeclRef) else value.kind if isinstance(value, PartRef) else None
-        accepted = {"source": ("train", "grid", "probe")}.get(wanted, (wanted,))
+        accepted = referred(wanted)
         if kind not in accepted:
             got = kind_name(value) if not isinstance(value, PartRef) else f"the {value.kind} `{value.name}`"
             message = f"`{spelled(attribute.name)}` needs a {' or '.join(accepted)}, got {got}"

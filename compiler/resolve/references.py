@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 from ...spec.diagnostic import Edit
 from ...spec.mesh import Mesh
-from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, slot, variant_of
+from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, referred, slot, variant_of
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
@@ -200,7 +200,11 @@ class References:
             f"{spelled(owner)}.{name}"
             for owner, attribute in fields(cell.cls).items()
             if not attribute.metadata["hidden"]
-            and any(name in fields(cls) for cls in REGISTRY.get(attribute.metadata["ref"], {}).values())
+            and any(
+                name in fields(cls)
+                for kind in referred(attribute.metadata["ref"])
+                for cls in REGISTRY.get(kind, {}).values()
+            )
         ]
         help = f"write {' or '.join(paths)}, the full path" if paths else "write a value"
         edits = (Edit(span, paths[0]),) if len(paths) == 1 else ()

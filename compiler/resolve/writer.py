@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from attrs import evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, Diagnostics, Edit
-from ...spec.schema import SPELLINGS, fields, kind_of, slot, variant_of
+from ...spec.schema import SPELLINGS, fields, kind_of, referred, slot, variant_of
 from ...spec.span import Span
 from ..syntax import tree
 from .cells import (
@@ -217,7 +217,7 @@ class Writer:
         if block.base is None:
             self.edits.edits.append(Crossing(cell, name, block, scope, origin))
             return
-        kind = str(fields(cell.cls)[name].metadata["ref"])
+        kind = referred(fields(cell.cls)[name].metadata["ref"])[0]
         decl = Decl(kind, "", block.items, scope.module, block.span, block.kind.span, block.base, anonymous=True)
         cell.fields.setdefault(name, []).append(Setting(Constant(decl, block.span), scope, block.kind.span, origin))
 

@@ -15,7 +15,7 @@ from ..session import Session
 from ..store.run_store import NodeFolder
 from .base import StoredComponent
 from .shown import show_scores
-from .sources import DialoguesNode, TextNode
+from .sources import DialoguesNode, ModelNode, TextNode
 from .tools import AutomatonNode, ProtocolNode
 from .trainer import TrainerNode
 
@@ -23,31 +23,34 @@ from .trainer import TrainerNode
 @builds(LossEval, AnswersEval, GenerateEval)
 @frozen(kw_only=True)
 class EvaluatorNode(StoredComponent[Scores]):
-    """An evaluation of a training at its last step; `scores.jsonl` has one line per evaluated step."""
+    """An evaluation of a training at its last step, or of a model; `scores.jsonl` has one line per evaluated step."""
 
-    run: TrainerNode
+    run: TrainerNode | ModelNode
     data: TextNode | DialoguesNode | None = None
     protocols: tuple[ProtocolNode, ...] = ()
     automaton: AutomatonNode | None = None
 
     def work(self, session: Session, folder: NodeFolder) -> dict[str, Any]:
-        """Evaluate the last checkpoint."""
-        step = int(session.folder(self.run.node.id).summary["step"])
+        """Evaluate the last checkpoint, or the weights that trainings of a model start from as those of step 0."""
+        trained = self.run if isinstance(self.run, TrainerNode) else None
+        step = 0 if trained is None else int(session.folder(trained.node.id).summary["step"])
         result = self.score(session, session.product(self.run), folder)
-        if self.record(folder, step, result):
-            show_scores(session, self.run, self.node.name, step, folder.path / "scores.jsonl")
+        if self.record(folder, step, result) and trained is not None:
+            show_scores(session, trained, self.node.name, step, folder.path / "scores.jsonl")
         folder.write_lines("rows.jsonl", result.rows)
         return {"step": step, "metrics": result.metrics}
 
     def score(self, session: Session, model: TransformerModel, folder: NodeFolder) -> EvalResult:
         """Evaluate a model."""
-        data = self.data or self.run.data
+        trained = self.run if isinstance(self.run, TrainerNode) else None
+        data = self.data if self.data is not None or trained is None else trained.data
+        reads: Any = self.run if data is None else data
         context = EvalContext(
-            dataset=session.product(data),
-            tokenizer=session.product(data.tokenizer),
+            dataset=None if data is None else session.product(data),
+            tokenizer=session.product(reads.tokenizer),
             toolkit=None if self.automaton is None else session.product(self.automaton),
             database=session.product(data.rows) if isinstance(data, DialoguesNode) else None,
-            placement=self.run.placement(session),
+            placement=session.placement if trained is None else trained.placement(session),
             folder=folder.path,
             note=lambda text: session.say("note", self.node.id, text=text),
         )
@@ -63,17 +66,19 @@ class EvaluatorNode(StoredComponent[Scores]):
     @property
     def watches(self) -> bool:
         """Whether it is made while the run trains as well, not only at the end."""
-        return self.spec.every is not None or isinstance(self.spec, LossEval) or self.decides
+        trained = isinstance(self.run, TrainerNode)
+        return trained and (self.spec.every is not None or isinstance(self.spec, LossEval) or self.decides)
 
     def interval(self, session: Session) -> int:
         """Return the steps between evaluations of one that `watches`."""
         every: int | None = self.spec.every
+        assert isinstance(self.run, TrainerNode)
         return int(self.run.filled(session).every.eval or 0) if every is None else every
 
     @property
     def decides(self) -> bool:
         """Whether the run may end because of this evaluation."""
-        when = self.run.spec.stop.when
+        when = self.run.spec.stop.when if isinstance(self.run, TrainerNode) else None
         return when is not None and any(name.split(".")[0] == self.node.name for name in when.names())
 
     def observer(self, session: Session) -> EvalObserver:

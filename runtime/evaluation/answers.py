@@ -30,6 +30,7 @@ from .context import EvalContext, EvalResult
 def evaluate_answers(spec: AnswersEval, model: TransformerModel, context: EvalContext) -> EvalResult:
     """Return `accuracy`, with protocols `calls`, and of a store in a file `follows`; rows hold every transcript."""
     dataset = context.dataset
+    assert dataset is not None
     if not isinstance(dataset, DialogueDataset):
         raise ValueError("answers need a dialogue data set")
     questions = _chosen(dataset, spec)

@@ -17,9 +17,13 @@ from ..tokenizers.base import Tokenizer
 
 @frozen(kw_only=True)
 class EvalContext:
-    """What an evaluation may read. `folder` is for files that it makes on the way, `note` for what people must know."""
+    """What an evaluation may read. `folder` is for files that it makes on the way, `note` for what people must know.
 
-    dataset: Dataset
+    Attributes:
+        dataset: what is asked about; None for samples of a model that no training is behind.
+    """
+
+    dataset: Dataset | None
     tokenizer: Tokenizer
     placement: Placement
     folder: Path

@@ -23,6 +23,7 @@ def evaluate_loss(spec: LossEval, model: TransformerModel, context: EvalContext)
     Raises LmcError (LM0705) where the split has no example, or none that is trained on.
     """
     dataset = context.dataset
+    assert dataset is not None
     size = dataset.size(spec.split)
     count = size if spec.examples is None else min(size, spec.examples)
     nats = tokens = 0.0

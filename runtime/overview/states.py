@@ -188,7 +188,8 @@ class StateReader:
         found: dict[str, tuple[int, int]] = {}
         for node in self.plan.nodes.values():
             kind = kind_of(type(node.spec))
-            if kind in ("store", "plot"):
+            looked = self.plan.nodes.get(node.spec.run) if kind == "eval" else None
+            if kind in ("store", "plot") or (looked is not None and kind_of(type(looked.spec)) == "model"):
                 done, count = found.get(kind, (0, 0))
                 found[kind] = (done + self._done(node.id), count + 1)
         return found

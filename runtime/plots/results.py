@@ -13,6 +13,7 @@ from ...spec.evaluation import SMALLER_IS_BETTER, LossEval
 from ...spec.plan import Plan, Point
 from ...spec.plot import metric_parts
 from ...spec.records import RECORDED
+from ...spec.schema import kind_of
 from ..inputs import InputDigests
 from ..overview.folders import last_lines
 from ..store.files import read_lines
@@ -53,6 +54,19 @@ class Results:
                     if parts.eval == name:
                         row[parts.name] = self._best(node_id, parts.metric)
             yield row
+
+    def models(self, nodes: Iterable[str]) -> Iterator[Row]:
+        """Yield a row per model with what finished evaluations of it among `nodes` say."""
+        rows: dict[str, Row] = {}
+        summaries = self.store.summaries()
+        for node_id in nodes:
+            node = self.plan.nodes[node_id]
+            model = self.plan.nodes.get(getattr(node.spec, "run", ""))
+            done = summaries.get(self._folder(node_id))
+            if kind_of(type(node.spec)) == "eval" and model and kind_of(type(model.spec)) == "model" and done:
+                row = rows.setdefault(model.id, {"name": model.name})
+                row |= {f"{node.name}.{name}": value for name, value in done["metrics"].items()}
+        yield from rows.values()
 
     def steps(self, point: Point, names: Collection[str] = ()) -> Iterator[Row]:
         """Yield a row per recorded step of a point, and one per step of each of its evaluations.
