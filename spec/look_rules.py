@@ -90,7 +90,7 @@ def _checkpoint(spec: Any, run: Any, path: str) -> Iterator[Violation]:
         )
     elif isinstance(spec.checkpoint, int) and run.steps is not None and not run.keeps(spec.checkpoint):
         message = f"the run keeps no checkpoint of step {spec.checkpoint:,}"
-        yield Violation("LM0408", message, (path,), run.kept_steps())
+        yield Violation("LM0408", message, (path,), f"name another step: {run.kept_steps()}")
 
 
 def _sites(spec: Any, model: Any) -> Iterator[Violation]:

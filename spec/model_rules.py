@@ -39,9 +39,11 @@ def _attention(spec: Transformer | Residual) -> Iterator[Violation]:
     elif isinstance(spec.positions, Rope) and mixer.head_size(spec.width) % 2:
         if mixer.head_dim is None:
             message = f"rope needs an even head size; {spec.width} channels over {mixer.heads} heads give "
-            yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"))
+            help = "choose heads so that width / heads is even"
+            yield Violation("LM0405", message + str(spec.width // mixer.heads), ("mixer.heads", "width"), help)
         else:
-            yield Violation("LM0405", f"rope needs an even head size, not {mixer.head_dim}", ("mixer.head_dim",))
+            message = f"rope needs an even head size, not {mixer.head_dim}"
+            yield Violation("LM0405", message, ("mixer.head_dim",), "choose an even one")
     if isinstance(spec.positions, Rope):
         yield from _rope(spec.positions)
 

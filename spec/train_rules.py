@@ -72,7 +72,7 @@ def _start(spec: Train, model: Transformer, lookup: Lookup) -> Iterator[Violatio
     other = lookup(spec.init.run)
     if spec.init.step is not None and other.steps is not None and not other.keeps(spec.init.step):
         message = f"the run keeps no checkpoint of step {spec.init.step:,}"
-        yield Violation("LM0408", message, ("init.step",), other.kept_steps())
+        yield Violation("LM0408", message, ("init.step",), f"name another step: {other.kept_steps()}")
     theirs = lookup(other.model)
     parts = ("tokenizer", "layers", "width", "vocab", "mlp", "norm", "tied")
     differing = [name for name in parts if getattr(model, name) != getattr(theirs, name)]

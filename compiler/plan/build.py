@@ -166,9 +166,7 @@ class PlanBuilder:
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None and "name" in grid.draft.fields and len({p.run for p in points if p.name == twice}) > 1:
             span = grid.draft.fields["name"].expr.span
-            self.diagnostics.error(
-                "LM0508", span, f"several runs are called `{twice}`", help="name every axis in `name`"
-            )
+            self.diagnostics.error("LM0508", span, f"several runs are called `{twice}`", help=_unnamed(grid))
         self.points += points
         self.worlds[decl.name] = list(grid.worlds.values())
         self._run_targets(decl.name, "grid", points, True)
@@ -380,3 +378,10 @@ def _referring_slots(cls: Any) -> tuple[str, ...]:
 def _references(cls: Any) -> tuple[str, ...]:
     """Return the fields of a class that refer to blocks and can be written."""
     return tuple(name for name, a in fields(cls).items() if a.metadata["ref"] and not a.metadata["hidden"])
+
+
+def _unnamed(grid: Grid) -> str:
+    """Return what to do about a `name` that does not tell runs apart."""
+    written = grid.draft.fields["name"].expr.span.text
+    missing = [axis.path for axis in grid.axes if axis.path not in written]
+    return f"add {', '.join(f'{{{path}}}' for path in missing)} to it" if missing else "name every axis in `name`"

@@ -9,9 +9,10 @@ from attrs import Factory, define
 
 from ...spec.diagnostic import Diagnostic, Label
 from ...spec.span import Span
-from ..resolve.axes import described
-from ..resolve.grids import Grid
+from ..resolve.axes import Axis, described
+from ..resolve.grids import Grid, plain
 from ..resolve.problems import Problem
+from ..syntax import tree
 
 WRITTEN = ("LM02", "LM0301", "LM0302", "LM0304", "LM0305", "LM0306", "LM0310", "LM0506")
 """Codes of names, types and units; the others are of values, which axes may have a part in."""
@@ -22,7 +23,7 @@ class Failure:
     """One mistake: as the first point makes it, what that is, and how many points make it."""
 
     first: Diagnostic
-    where: str
+    axes: Mapping[str, Any]
     count: int = 0
 
 
@@ -41,7 +42,7 @@ class Failures:
             key = (told.code, told.span)
             failure = self.found.get(key)
             if failure is None:
-                failure = self.found[key] = Failure(told, described(axes))
+                failure = self.found[key] = Failure(told, axes)
             failure.count += 1
 
     def diagnostics(self, grid: Grid) -> Iterator[Diagnostic]:
@@ -63,17 +64,27 @@ def _grouped(grid: Grid, failure: Failure, counted: bool) -> Diagnostic:
     first, decl = failure.first, grid.draft.decl
     many = f"{failure.count:,} of {grid.total:,} points" if counted else "points"
     points = f"{many} of grid `{decl.name}`"
+    axis = _at_fault(grid, first)
     labels = first.labels if first.span is None else (Label(first.span, first.label or "here"), *first.labels)
+    if axis is not None:
+        labels = tuple(label for label in labels if label.span != axis.place.span)
     help = first.help
     if first.code.startswith("LM04"):
         help = f"{help}; or drop these points with `where`" if help else "drop these points with `where`"
     message = f"{points} fail {first.code}: {first.message}"
-    return Diagnostic(
-        "LM0507", message, _at_fault(grid, first) or decl.name_span, f"first: {failure.where}", labels, help
-    )
+    span = decl.name_span if axis is None else _value_span(axis, failure.axes[axis.path])
+    return Diagnostic("LM0507", message, span, f"first: {described(failure.axes)}", labels, help)
 
 
-def _at_fault(grid: Grid, first: Diagnostic) -> Span | None:
-    """Return the place of the first axis that takes part."""
+def _at_fault(grid: Grid, first: Diagnostic) -> Axis | None:
+    """Return the first axis that takes part."""
     spans = [first.span, *(label.span for label in first.labels)]
-    return next((axis.place.span for axis in grid.axes if axis.place.span in spans), None)
+    return next((axis for axis in grid.axes if axis.place.span in spans), None)
+
+
+def _value_span(axis: Axis, value: Any) -> Span:
+    """Return where a value of an axis is written; where all of them are, if they are no list of values."""
+    values = [plain(one.value) for one in axis.values]
+    if isinstance(axis.place, tree.ListExpr) and len(axis.place.items) == len(values):
+        return axis.place.items[values.index(value)].span
+    return axis.place.span

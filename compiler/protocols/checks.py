@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ...spec.diagnostic import Diagnostics, Label
+from ...spec.diagnostic import Diagnostics, Edit, Label
 from ...spec.protocol import PARAMETER, SPLICE
 from ...spec.span import Span
 from ...spec.tokenizer import MARK
@@ -36,7 +37,11 @@ def check_specials(protocol: ProtocolSource, specials: Sequence[str], diagnostic
     for spelling, span in meant:
         if spelling not in specials:
             message = f"`{spelling}` is no special token of the tokenizer"
-            diagnostics.error("LM0609", span, message, help=f"declared are {', '.join(specials) or 'none'}")
+            near = difflib.get_close_matches(spelling, specials, 1, 0.8)
+            help = f"write one of {', '.join(specials)}, or declare it in `specials` of the tokenizer"
+            help = help if specials else "declare it in `specials` of the tokenizer"
+            edits = (Edit(span, span.text.replace(spelling, near[0])),) if near else ()
+            diagnostics.error("LM0609", span, message, help=f"did you mean `{near[0]}`?" if near else help, edits=edits)
 
 
 def check_delimiters(protocol: ProtocolSource, specials: Sequence[str], diagnostics: Diagnostics) -> None:
@@ -69,19 +74,25 @@ def check_template(protocol: ProtocolSource, names: Sequence[str], diagnostics: 
     template = protocol.template
     if template is None:
         return
-    listed = ", ".join(names)
     for match in PARAMETER.finditer(template.value):
         if match.group(1) not in names:
             message = f"`:{match.group(1)}` is bound to no capture of `body`"
-            diagnostics.error("LM0611", inside(template, *match.span()), message, help=f"captures are {listed}")
+            _no_capture(inside(template, *match.span()), message, match.group(1), names, diagnostics)
     for match in SPLICE.finditer(template.value):
         if match.group(1) not in names:
             message = f"`{{{match.group(1)}}}` is no capture of `body`"
-            diagnostics.error("LM0611", inside(template, *match.span()), message, help=f"captures are {listed}")
+            _no_capture(inside(template, *match.span()), message, match.group(1), names, diagnostics)
         elif match.group(1) not in protocol.allow and set(protocol.allow) <= set(names):
             message = f"`{{{match.group(1)}}}` is spliced into the query without an allow list"
             help = f"add allow {{ {match.group(1)} = [...] }}, or bind it as :{match.group(1)}"
             diagnostics.error("LM0610", inside(template, *match.span()), message, help=help)
+
+
+def _no_capture(span: Span, message: str, name: str, names: Sequence[str], diagnostics: Diagnostics) -> None:
+    near = difflib.get_close_matches(name, names, 1)
+    help = f"did you mean `{near[0]}`?" if near else f"name a capture: {', '.join(names)}"
+    edits = (Edit(span, span.text.replace(name, near[0])),) if near else ()
+    diagnostics.error("LM0611", span, message, help=help, edits=edits)
 
 
 def check_allowed(
@@ -95,7 +106,7 @@ def check_allowed(
             if protocol.template is not None and re.search(rf"[:{{]{name}\b", protocol.template.value):
                 continue  # told of the template
             message = f"`allow` lists `{name}`, which is no capture of `body`"
-            diagnostics.error("LM0611", span, message, help=f"captures are {', '.join(names) or 'body'}")
+            _no_capture(span, message, name, names or ("body",), diagnostics)
         elif values != "read_only" and body is not None:
             items = [build_nfa(group.item) for group in groups(body) if group.name == name]
             lost = [value for value in values if not any(matches(item, value.encode()) for item in items)]

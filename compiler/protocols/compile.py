@@ -136,7 +136,7 @@ def _compiled(
 def _never(protocol: ProtocolSource, diagnostics: Diagnostics) -> None:
     span = (protocol.body or protocol.open).span
     message = f"no call of `{protocol.name}` can ever be well formed"
-    help = "the first `close` ends a call before its body is complete, or nothing that the body matches is allowed"
+    help = "let `body` match a text that is allowed and that the first `close` does not cut"
     diagnostics.error("LM0616", span, message, help=help)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ...spec.diagnostic import Diagnostic, Diagnostics
+from ...spec.diagnostic import Diagnostic, Diagnostics, Label
 from ...spec.schema import fields
 from ..syntax import tree
 from .cells import AxisRead, AxisStatement, BlockValue, Constant, Late, Scope
@@ -97,7 +97,8 @@ def read_axes(draft: Draft, world: World) -> tuple[Axis, ...]:
     if draft.draw and not drawn:
         message = "`draw` draws nothing: no axis of `over` is a distribution"
         span = next(iter(draft.draw.values())).expr.span
-        draft.program.diagnostics.add(Diagnostic("LM0511", message, span, severity="warning"))
+        help = "drop `draw`, or write a distribution into `over`, such as loguniform(1e-4, 1e-2)"
+        draft.program.diagnostics.add(Diagnostic("LM0511", message, span, help=help, severity="warning"))
     found = tuple(evolve(axis, group=number) for number, group in enumerate(groups) for axis in group)
     for axis in found:
         _check_path(axis, found, draft, world)
@@ -167,7 +168,9 @@ def _whole(written: Written, name: str, least: int | None, world: World) -> int:
 def _check_lengths(axes: list[Axis]) -> None:
     if len({len(axis.values) for axis in axes}) > 1:
         lengths = ", ".join(f"{axis.path}: {len(axis.values)}" for axis in axes)
-        raise problem("LM0503", axes[-1].place.span, f"axes of `zip` have different lengths ({lengths})")
+        message = f"axes of `zip` have different lengths ({lengths})"
+        first = Label(axes[0].place.span, "goes in step with it")
+        raise problem("LM0503", axes[-1].place.span, message, labels=(first,), help="give them equally many values")
 
 
 def _check_hidden(text: AxisText, draft: Draft, world: World) -> None:

@@ -139,7 +139,8 @@ class Loader:
             module.asserts.append(item)
         elif isinstance(item, tree.Assign):
             if item.dotted != "edition":
-                error("LM0214", item.span, "only `edition` is set at top level", help=f"write let {item.dotted} = ...")
+                span = item.path[0].span.to(item.path[-1].span)
+                error("LM0214", span, "only `edition` is set at top level", help=f"write let {item.dotted} = ...")
             elif not isinstance(item.value, tree.Number) or item.value.value != EDITION:
                 error("LM0304", item.value.span, "this version knows edition 1", help="write edition = 1")
         elif isinstance(item, tree.Block):
@@ -227,7 +228,9 @@ class Loader:
             return
         if isinstance(target, Decl):
             message = f"`{name}` is a {target.kind}; a {decl.kind} starts from a {decl.kind}"
-            self.diagnostics.error("LM0310", decl.base.span, message)
+            blocks = [d.name for d in decl.module.decls if d.kind == decl.kind and d is not decl]
+            known = [*(v for v in REGISTRY.get(decl.kind, {}) if v), *blocks]
+            self.diagnostics.error("LM0310", decl.base.span, message, help=f"start from one of {', '.join(known)}")
             return
         unknown_variant(decl.kind, name, decl.base.span, self.diagnostics, [d.name for d in decl.module.decls])
 
@@ -240,7 +243,7 @@ def unknown_variant(
     if name in UNSUPPORTED.get(slot, ()):
         known = ", ".join(v for v in REGISTRY.get(slot, {}) if v)
         message = f"{word} variant `{name}` is not supported by this version"
-        diagnostics.error("LM0212", span, message, help=REASONS.get((slot, name), f"this version has {known}"))
+        diagnostics.error("LM0212", span, message, help=REASONS.get((slot, name), f"use one of {known}"))
         return
     known_names = [v for v in REGISTRY.get(slot, {}) if v] + (blocks or [])
     near = difflib.get_close_matches(name, known_names, 1)

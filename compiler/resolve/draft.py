@@ -79,7 +79,8 @@ class Draft:
             axes.pop(path, None)
         if found:
             message = f"the axis `{path}` of grid `{self.decl.name}` is set to one value by {origin}"
-            self.program.diagnostics.add(Diagnostic("LM0510", message, item.span, severity="warning"))
+            help = "drop the setting, or the axis"
+            self.program.diagnostics.add(Diagnostic("LM0510", message, item.span, help=help, severity="warning"))
 
 
 def read_draft(decl: Decl, program: Program) -> Draft:
@@ -108,7 +109,7 @@ def _collect(draft: Draft, items: tuple[tree.Item, ...], module: Module, origin:
             _block(draft, item, module, origin)
         elif isinstance(item, tree.Let | tree.Import):
             help = "write it at top level, or as an axis: over { let x = [...] }"
-            draft.program.diagnostics.error("LM0214", item.span, "a grid has no constants of its own", help=help)
+            draft.program.diagnostics.error("LM0214", item.name.span, "a grid has no constants of its own", help=help)
         elif isinstance(item, tree.Assert):
             draft.late.append(((item,), module, origin))
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from attrs import define, field
 
+from ...spec.diagnostic import Edit
 from ...spec.expr import Expr
 from ...spec.schema import fields, hints, members, referred
 from ...spec.span import Source, Span
@@ -127,8 +128,10 @@ class Evaluator(Expressions):
             got = kind_name(value) if not isinstance(value, PartRef) else f"the {value.kind} `{value.name}`"
             message = f"`{spelled(attribute.name)}` needs a {' or '.join(accepted)}, got {got}"
             blocks = [decl.name for decl in setting.scope.module.decls if decl.kind in accepted]
-            help = f"those of this file are {', '.join(blocks)}" if blocks else ""
-            raise problem("LM0310", setting.expr.span, message, help=help)
+            help = f"name one of {', '.join(blocks)}" if blocks else f"write a {accepted[0]} first"
+            edits = (Edit(setting.expr.span, blocks[0]),) if len(blocks) == 1 else ()
+            help = f"write `{blocks[0]}`" if edits else help
+            raise problem("LM0310", setting.expr.span, message, help=help, edits=edits)
         return value
 
     def default(self, cell: Cell, name: str) -> Any:

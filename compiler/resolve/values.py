@@ -281,12 +281,18 @@ def _wrong(value: Any, annotation: Any, what: str, span: Span | None) -> Problem
     if isinstance(value, str) and wanted in ("Int", "Float", "Bool") and (plain := _unquoted(value, wanted)):
         message, help = f"{what} needs {article} {wanted}, got a Str", f"drop the quotes: {plain}"
         return problem("LM0301", span, message, help=help, edits=_written_as(value, span, plain))
+    examples = {
+        "Int": "write a number, such as 8",
+        "Float": "write a number, such as 1e-3",
+        "Str": 'write a "..." text',
+    }
+    examples |= {"Bool": "write true or false"}
     units = {"Duration": "durations end in ms, s, min, h or d", "Size": "sizes end in KiB, MiB, GiB or TiB"}
     if isinstance(value, Quantity):
         units |= {"Int": "write the number without a unit", "Float": "write the number without a unit"}
     measured = isinstance(value, Quantity) or (wanted in units and isinstance(value, int | Decimal))
     message = f"{what} needs {article} {wanted}, got {kind_name(value)}"
-    return problem("LM0302" if measured else "LM0301", span, message, help=units.get(wanted, ""))
+    return problem("LM0302" if measured else "LM0301", span, message, help=units.get(wanted, examples.get(wanted, "")))
 
 
 def _unquoted(text: str, wanted: str) -> str:

@@ -6,6 +6,7 @@ through the train, the same order of the train's statements, the axes and `set` 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import typing
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ from .problems import Early, Problem, poison, problem
 from .stages import amend, stages_of
 from .values import DeclRef, PartRef, convert, shown
 from .writer import Writer
+
+MOST_VALUES = 4
+"""How many values a false assertion tells."""
 
 ATTACHED = ""
 """In place of the run of an evaluation or probe, which is each that it attaches to."""
@@ -260,7 +264,18 @@ class World:
             message = "an assertion does not hold"
             if item.message is not None:
                 message = self.evaluator.expr(item.message, scope)
-            raise problem("LM0308", item.condition.span, message)
+            label = self._values(item.condition, scope)
+            raise problem(
+                "LM0308", item.condition.span, message, label=label, help="change what it compares, or drop it"
+            )
+
+    def _values(self, condition: tree.Expr, scope: Scope) -> str:
+        """Return what the names in a condition are, as a message tells it."""
+        told: dict[str, str] = {}
+        for ref in tree.references(condition):
+            with contextlib.suppress(Problem):
+                told.setdefault(" ".join(ref.span.text.split()), shown(self.evaluator.expr(ref, scope)))
+        return ", ".join(f"{name} is {value}" for name, value in list(told.items())[:MOST_VALUES])
 
     def _map(self, cell: Cell, name: str) -> Any:
         item = typing.get_args(hints(cell.cls)[name])[1]

@@ -69,9 +69,8 @@ class Writer:
                 cell.asserts.append((item, scope))
             elif isinstance(item, tree.Let | tree.Import):
                 what = "a constant" if isinstance(item, tree.Let) else "an import"
-                self.diagnostics.error(
-                    "LM0214", item.span, f"{what} stands at top level", help="move it out of the block"
-                )
+                message = f"{what} stands at top level"
+                self.diagnostics.error("LM0214", item.name.span, message, help="move it out of the block")
             elif isinstance(item, tree.Bad):
                 cell.poisoned = True
 

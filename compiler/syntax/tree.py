@@ -7,9 +7,12 @@ poison   Bad stands where something did not parse; no later pass complains about
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 from typing import Literal as OneOf
 
+import attrs
 from attrs import field, frozen
 
 from ...spec.span import Span
@@ -248,3 +251,15 @@ class File:
     items: tuple[Item, ...]
     comments: tuple[Comment, ...]
     span: Span
+
+
+def references(node: Any) -> Iterator[Ref]:
+    """Yield the references in an expression, but those in comprehensions, which read variables."""
+    if isinstance(node, Ref):
+        yield node
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from references(item)
+    elif attrs.has(type(node)) and not isinstance(node, Span | Comprehension):
+        for attribute in attrs.fields(type(node)):
+            yield from references(getattr(node, attribute.name))

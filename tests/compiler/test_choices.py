@@ -118,4 +118,4 @@ def test_nothing_is_set_through_a_reference_that_is_chosen(compile_: Compile) ->
 
 
 def test_constants_stand_at_top_level(compile_: Compile) -> None:
-    assert codes(compile_("train one : base { let x = 3 }\n")) == [("LM0214", "let x = 3")]
+    assert codes(compile_("train one : base { let x = 3 }\n")) == [("LM0214", "x")]

@@ -121,3 +121,26 @@ def test_an_edit_of_a_name_changes_every_place(tmp_path: Path) -> None:
     (told,) = compile_spec(path).diagnostics.items
     assert [edit.span.text for edit in told.edits] == ["facts"] * 3
     assert [label.span.line for label in told.labels] == [12, 17]
+
+
+TOLD = {
+    "an assertion": ("batch = 8 }", "batch = 8\n  assert batch % 3 > model.layers }", "batch is 8, model.layers is 2"),
+    "a point": ("let scale = [1, 2]", "micro_batch = [2, 16]", "first: model.width = 32, micro_batch = 16, seed = 0"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_values_are_told(name: str, tmp_path: Path) -> None:
+    right, wrong, label = TOLD[name]
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace(right, wrong, 1).replace("1e-3 * scale", "1e-3"), encoding="utf-8")
+    (told,) = [told for told in compile_spec(path).diagnostics.items if told.severity == "error"]
+    assert label in (told.label, *(one.text for one in told.labels))
+
+
+def test_the_failing_value_of_an_axis_is_marked(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("[32, 64]", "[32, 33]"), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert (told.code, told.span and told.span.text) == ("LM0507", "33")
+    assert [label.span.line for label in told.labels] == [22]

@@ -110,7 +110,7 @@ def test_what_a_run_will_have_removed_is_told_where_it_is_named(every: str, step
     text = SPEC.replace("every { checkpoint = 5 }", every).replace("step = 10", f"step = {step}")
     (folder / "wrong.lmspec").write_text(text, encoding="utf-8")
     (found,) = compile_spec(folder / "wrong.lmspec").diagnostics.items
-    assert (found.code, found.help) == ("LM0408", help)
+    assert (found.code, found.help) == ("LM0408", f"name another step: {help}")
     assert found.message == f"the run keeps no checkpoint of step {step}"
     assert found.span is not None
     assert found.span.text == str(step)
