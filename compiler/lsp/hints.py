@@ -107,10 +107,9 @@ def _points(analysis: Analysis, decl: Decl) -> list[str]:
     grid = None if analysis.builder is None else analysis.builder.grids.get(decl.name)
     if grid is None or grid.draft.decl is not decl:
         return []
-    told = [f"{grid.total:,} points"]
-    if analysis.whole:
-        points = [point for point in analysis.builder.points if point.grid == decl.name] if analysis.builder else []
-        runs = len({point.run for point in points})
-        kept = f"{len(points):,} of {grid.total:,} points" if len(points) != grid.total else told[0]
-        told = [kept, f"{runs:,} run{'s' if runs != 1 else ''}"]
-    return told
+    counts = analysis.counts.get(decl.name)
+    told = f"{grid.total:,} points"
+    if counts is None:
+        return [told]
+    kept = f"{counts.points:,} of {told}" if counts.points != grid.total else told
+    return [kept, f"{counts.runs:,} run{'s' if counts.runs != 1 else ''}"]

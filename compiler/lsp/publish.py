@@ -11,7 +11,8 @@ from threading import Event
 from attrs import Factory, define
 
 from ...spec.diagnostic import Diagnostic
-from .workspace import Analysis, Cancelled, Workspace
+from .unchanged import Cancelled
+from .workspace import Analysis, Workspace
 
 SOON = 0.005
 """Seconds that changes are waited for which came in one go."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from functools import cached_property, partial
-from itertools import islice
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,26 +17,19 @@ from ...spec.plan import Header
 from ...spec.span import Source, Span
 from ..pipeline import load_program
 from ..plan.build import PlanBuilder
-from ..resolve.declare import Decl, Loader, Module
-from ..resolve.grids import Grid
-from ..resolve.samples import few_points
+from ..resolve.declare import Loader, Module
 from ..resolve.world import Program
 from ..syntax import tree
 from ..syntax.parse import parse_file
 from .names import Names
 from .pieces import Pieces
-from .unchanged import Unchanged
+from .unchanged import Cancelled, Counts, Look, Unchanged
 
 Stamp = tuple[int, ...] | None
-Walk = Callable[[Grid], Iterator[Any]]
 MOST_FILES = 500
 """Files of a folder that are searched for a name."""
 MOST_AUTOMATA = 64
 """Automata of protocols that are kept between two checks."""
-
-
-class Cancelled(Exception):
-    """A check was given up because the text has changed."""
 
 
 @frozen
@@ -52,16 +44,21 @@ class Analysis:
     """What is known about a file.
 
     Attributes:
-        read: the files that it was made from, and their state then. whole: whether every point of every grid was
-            looked at. program, builder: None where the file cannot be read or the compiler failed.
+        read: the files that it was made from, and their state then. counts: points and runs of the grids at all points
+            of which it was looked. program, builder: None where the file cannot be read or the compiler failed.
     """
 
     path: Path
     read: dict[Path, Stamp]
     diagnostics: tuple[Diagnostic, ...]
-    whole: bool = True
+    counts: Mapping[str, Counts] = Factory(dict)
     program: Program | None = None
     builder: PlanBuilder | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every point of every grid was looked at."""
+        return self.builder is None or self.builder.grids.keys() <= self.counts.keys()
 
     @property
     def module(self) -> Module | None:
@@ -114,15 +111,8 @@ class Workspace:
 
     def whole_analysis(self, path: Path, cancelled: Event) -> Analysis:
         """Return what is known when every point of every grid has been looked at. Raises Cancelled."""
-
-        def walk(grid: Grid) -> Iterator[Any]:
-            for point in grid.points():
-                if cancelled.is_set():
-                    raise Cancelled
-                yield point
-
         key = path.resolve()
-        found = self._compiled(key, walk)
+        found = self._compiled(key, cancelled)
         if self.fresh(found):
             self._known[key] = found
         return found
@@ -156,8 +146,8 @@ class Workspace:
         file = self._parse(path.resolve(), str(path), Diagnostics(), {})
         return "" if file is None else file.span.source.text
 
-    def _compiled(self, path: Path, walk: Walk | None) -> Analysis:
-        """Return what is known about a file; without a walk, of grids that may have changed a few points show it."""
+    def _compiled(self, path: Path, cancelled: Event | None) -> Analysis:
+        """Return what is known of a file: at all points of its grids until `cancelled`, at a few where that is None."""
         read: dict[Path, Stamp] = {}
         found = Diagnostics()
         loader = Loader(found, lambda file, shown, to: self._parse(file, shown, to, read))
@@ -168,15 +158,10 @@ class Workspace:
                 return Analysis(path, read, tuple(found.items))
             if len(self._spoken) > MOST_AUTOMATA:
                 self._spoken.clear()
-            looked_at: list[Decl] = []
-            builder = PlanBuilder(program, spoken=self._spoken)
-            if walk is None:
-                builder.right = partial(self._right, looked_at, program)
-                builder.walk = partial(self._few_points, builder.right)
-            else:
-                builder.walk = walk
+            look = Look(self._unchanged, program, cancelled)
+            builder = PlanBuilder(program, spoken=self._spoken, walk=look.points, right=look.right)
             builder.build(Header(path.stem, str(program.root), (), (), ()))
-            self._unchanged.learn(program, looked_at, found.items)
+            look.learn(builder)
         except Cancelled:
             raise
         except Exception as error:
@@ -184,20 +169,7 @@ class Workspace:
             place = Span(Source(str(path), ""), 0, 0)
             failure = Diagnostic("", f"internal error of lmc, please report it with this file: {error!r}", place)
             return Analysis(path, read, (*found.items, failure), program=program)
-        whole = walk is not None or not builder.grids
-        return Analysis(path, read, tuple(found.items), whole, program, builder)
-
-    def _right(self, looked_at: list[Decl], program: Program, decl: Decl) -> bool:
-        """Whether a grid or overlay was right as it is; others are noted."""
-        right = self._unchanged.holds(program, decl)
-        if not right:
-            looked_at.append(decl)
-        return right
-
-    @staticmethod
-    def _few_points(right: Callable[[Decl], bool], grid: Grid) -> Iterator[Any]:
-        """Yield the first point of a grid that was right as it is, a few points of others."""
-        yield from islice(few_points(grid), 1 if right(grid.draft.decl) else None)
+        return Analysis(path, read, tuple(found.items), look.counts, program, builder)
 
     def _parse(self, path: Path, shown: str, found: Diagnostics, read: dict[Path, Stamp]) -> tree.File | None:
         key = path.resolve()

@@ -3,12 +3,14 @@
 import gc
 import random
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 import lmc.compiler.lsp.pieces as pieces
 import lmc.compiler.plan.overlays as overlays
 from lmc.compiler.lsp.pieces import Pieces
+from lmc.compiler.lsp.unchanged import Cancelled
 from lmc.compiler.lsp.workspace import Analysis, Workspace
 from lmc.compiler.syntax.parse import parse
 from lmc.spec.diagnostic import Diagnostics
@@ -151,6 +153,8 @@ def test_what_is_told_is_told_by_a_new_server_too(tmp_path: Path) -> None:
             old.write(file, text)
             new.write(file, text)
         assert told(old.analysis(main)) == told(new.analysis(main)), texts
+        if draw.random() < 0.3:
+            assert told(old.whole_analysis(main, Event())) == told(new.whole_analysis(main, Event())), texts
         seen |= {found.code for found in new.analysis(main).diagnostics}
     assert len(seen) > 8
 
@@ -253,3 +257,30 @@ def test_overlays_are_tried_again_if_what_they_name_has_changed(
     workspace.write(main, MAIN.replace(*edit))
     assert workspace.analysis(main).diagnostics == ()
     assert found == tried
+
+
+def test_grids_that_are_known_as_a_whole_are_counted_at_once(tmp_path: Path) -> None:
+    main, shared = tmp_path / "main.lmspec", tmp_path / "shared.lmspec"
+    workspace = Workspace()
+    workspace.write(shared, SHARED)
+    workspace.write(main, MAIN)
+    assert not workspace.analysis(main).whole
+    assert workspace.whole_analysis(main, Event()).counts == {"widths": (2, 2), "rates": (4, 4)}
+    workspace.write(main, MAIN.replace("edition = 1\n", "edition = 1\n# why\n"))
+    assert workspace.analysis(main).whole
+    workspace.write(main, MAIN.replace("heads = 8", "heads = 4"))
+    assert workspace.analysis(main).counts == {"widths": (2, 2)}
+    again = workspace.whole_analysis(main, Event())
+    assert again.counts == {"widths": (2, 2), "rates": (4, 4)}
+    assert (points(again, "widths"), points(again, "rates")) == (1, 4)
+    workspace.write(main, MAIN.replace("heads = 8", "heads = 3"))
+    assert workspace.whole_analysis(main, Event()).diagnostics
+    wrong = workspace.analysis(main)
+    assert wrong.whole
+    assert wrong.counts == {"widths": (2, 2), "rates": (0, 0)}
+    workspace.write(main, MAIN.replace("heads = 8", "heads = 3 "))
+    assert not workspace.analysis(main).whole
+    stop = Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        workspace.whole_analysis(main, stop)
