@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from ..spec.plan import Plan
 from ..spec.train import Train
@@ -20,3 +22,18 @@ def secret_variables(plan: Plan, nodes: Iterable[str], environment: Mapping[str,
             if named is not None and named.name in environment:
                 found[variable] = environment[named.name]
     return found
+
+
+@contextmanager
+def variables(found: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process's environment for a while."""
+    before = {name: os.environ.get(name) for name in found}
+    os.environ.update(found)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ...spec.lock import Drift, Input, Lock, change_line, drifts, lock_path, loc
 from ...spec.plan import Header, Plan
 from ..inputs import InputDigests
 from ..repositories import pinned
+from ..secrets import secret_variables, variables
 from ..store.files import write_whole
 from .present import Present
 
@@ -94,8 +96,9 @@ def _resolved(plan: Plan, nodes: Collection[str], keep: Lock) -> dict[Input, str
     """Return what the inputs of nodes are, once the rules that wait for them hold."""
     from .deferred import check_deferred  # here, since other commands load no tokenizers
 
-    found = Present(plan, InputDigests(plan)).wholly(nodes, keep)
-    check_deferred(pinned(plan, Lock(found)), nodes)
+    with variables(secret_variables(plan, nodes, os.environ)):
+        found = Present(plan, InputDigests(plan)).wholly(nodes, keep)
+        check_deferred(pinned(plan, Lock(found)), nodes)
     return found
 
 

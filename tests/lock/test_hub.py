@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -199,3 +200,21 @@ def test_rules_that_wait_for_the_hub_are_kept_before_a_lock_is_written(
     assert "case.lmspec:4:7" in found.stderr
     assert not (folder / "case.lock").exists()
     assert not [path for path in hub.asked if "safetensors" in path]
+
+
+def test_the_hub_is_shown_the_secret_that_a_training_names(
+    folder: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.commit("models/some/words", folder / "old")
+    saved(folder / "w", vocab=512)
+    hub.commit("models/some/weights", folder / "w")
+    (folder / "case.lmspec").write_text(SPEC.replace("steps = 1,", 'steps = 1, secrets { hub = env("OURS") },'))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    assert lmc(folder, hub, "lock", "case.lmspec").returncode == 0
+    assert hub.shown == {None}
+    shutil.rmtree(folder / "hf")
+    hub.shown.clear()
+    monkeypatch.setenv("OURS", "hf_ours")
+    assert lmc(folder, hub, "lock", "case.lmspec").returncode == 0
+    assert hub.shown == {"Bearer hf_ours"}
+    assert "hf_ours" not in (folder / "case.lock").read_text()

@@ -16,12 +16,17 @@ from attrs import Factory, define
 
 @define
 class Hub:
-    """Repositories by name, such as `models/a/b`: the folder of each commit, and the commit of each branch or tag."""
+    """Repositories by name, such as `models/a/b`: the folder of each commit, and the commit of each branch or tag.
+
+    Attributes:
+        asked: the paths of requests. shown: what they said who asks.
+    """
 
     url: str = ""
     folders: dict[str, dict[str, Path]] = Factory(dict)
     branches: dict[str, dict[str, str]] = Factory(dict)
     asked: list[str] = Factory(list)
+    shown: set[str | None] = Factory(set)
 
     def commit(self, repo: str, folder: Path, branch: str = "main") -> str:
         """Add what a folder holds as the newest commit of a branch, and return that."""
@@ -54,6 +59,7 @@ def serving() -> Iterator[Hub]:
 
         def _answer(self, *, body: bool) -> None:
             hub.asked.append(self.path)
+            hub.shown.add(self.headers.get("Authorization"))
             parts = self.path.partition("?")[0].strip("/").split("/")
             if parts[0] == "api":
                 kind, owner, name, _, revision = (*parts[1:], "revision", "main")[:5]
