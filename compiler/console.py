@@ -19,8 +19,27 @@ from .diagnostics.render import render_github, render_json, render_text
 
 
 def colored(stream: TextIO) -> bool:
-    """Whether colours are written to a stream: a terminal that shows them, unless NO_COLOR is set (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether colours are written to a stream: a terminal that shows them, or anything where FORCE_COLOR is set.
+
+    Never where NO_COLOR is set (no-color.org, force-color.org).
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def columns(stream: TextIO) -> int | None:
+    """Return how wide a terminal is; None for what is none."""
+    if not stream.isatty():
+        return None
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or None
+    return None
+
+
+def rendered(found: Sequence[Diagnostic]) -> str:
+    """Return diagnostics as standard error shows them."""
+    return render_text(found, color=colored(sys.stderr), columns=columns(sys.stderr))
 
 
 def show(found: Sequence[Diagnostic], format_: str) -> None:
@@ -30,13 +49,13 @@ def show(found: Sequence[Diagnostic], format_: str) -> None:
     elif format_ == "github":
         print(render_github(found))
     elif found:
-        print(render_text(found, color=colored(sys.stderr)), file=sys.stderr, end="")
+        print(rendered(found), file=sys.stderr, end="")
 
 
 def render_failure(data: dict[str, Any]) -> str:
     """Return the text of a node's failure, at the declaration of its block."""
     found = placed(Diagnostic(data["code"], data["message"], None, help=data["help"]), data.get("place"))
-    return render_text([found], color=colored(sys.stderr))
+    return rendered([found])
 
 
 def placed(found: Diagnostic, place: Sequence[Any] | None) -> Diagnostic:

@@ -18,19 +18,20 @@ from ...spec.span import Span
 
 WIDTH = 72
 LONGEST = 200
+NARROWEST = 20
 COLORS = {"error": "\033[1;31m", "warning": "\033[1;33m", "hint": "\033[1;36m"}
 BLUE, BOLD, RESET = "\033[34m", "\033[1m", "\033[0m"
 TAB = "    "
 
 
-def render_text(diagnostics: Iterable[Diagnostic], *, color: bool = False) -> str:
-    """Return diagnostics as a terminal shows them."""
-    return "\n".join(_Text(color).block(diagnostic) for diagnostic in diagnostics)
+def render_text(diagnostics: Iterable[Diagnostic], *, color: bool = False, columns: int | None = None) -> str:
+    """Return diagnostics as a terminal of so many columns shows them, so that no line of a source is wrapped."""
+    return "\n".join(_Text(color, columns).block(diagnostic) for diagnostic in diagnostics)
 
 
 class _Text:
-    def __init__(self, color: bool) -> None:
-        self.color = color
+    def __init__(self, color: bool, columns: int | None) -> None:
+        self.color, self.columns = color, columns
 
     def paint(self, text: str, code: str) -> str:
         return f"{code}{text}{RESET}" if self.color and text else text
@@ -40,9 +41,8 @@ class _Text:
         message = _short(found.message)
         line = f"{title}: {message}"
         place = _shown_place(found.span)
-        gap = " " * max(2, WIDTH - len(line)) if place else ""
-        head = self.paint(title, COLORS[found.severity]) + self.paint(f": {message}", BOLD) + gap + place
-        lines = [head]
+        head = self.paint(title, COLORS[found.severity]) + self.paint(f": {message}", BOLD)
+        lines = [head + self._gap(line, place) + place]
         places = [] if found.span is None else [(found.span, "^", found.label)]
         places += [(label.span, "^", label.text) for label in found.labels]
         places = [(span, mark, text) for span, mark, text in places if span.source.text]
@@ -50,7 +50,7 @@ class _Text:
         first_file = found.span.source.path if found.span else ""
         above: Span | None = None
         for number, (span, mark, text) in enumerate(places):
-            excerpt = self._excerpt(span, mark * _width(span), text, gutter, first_file, number == 0, found.severity)
+            excerpt = self._excerpt(span, mark, text, gutter, first_file, number == 0, found.severity)
             lines += excerpt[-1:] if _same_line(above, span) else excerpt
             above = span
         if found.help:
@@ -58,14 +58,24 @@ class _Text:
             lines.append(f"{' ' * (gutter + 1)}= help: {_short(found.help)}{fix}")
         return "\n".join(lines) + "\n"
 
+    def _gap(self, line: str, place: str) -> str:
+        """Return what stands between a title and its place: a line end where they do not fit beside each other."""
+        if not place:
+            return ""
+        at = WIDTH if self.columns is None else min(WIDTH, self.columns - _cells(place))
+        wraps = self.columns is not None and _cells(line) + 2 + _cells(place) > self.columns
+        return "\n  --> " if wraps else " " * max(2, at - _cells(line))
+
     def _excerpt(
-        self, span: Span, marks: str, text: str, gutter: int, first_file: str, primary: bool, severity: str
+        self, span: Span, mark: str, text: str, gutter: int, first_file: str, primary: bool, severity: str
     ) -> list[str]:
         found = []
         if span.source.path != first_file:
             found.append(f"{' ' * (gutter + 1)}--> {shown_path(span)}:{span.line}:{span.column}")
-        source, column = _around(span.source.line(span.line), span.column - 1)
+        limit = LONGEST if self.columns is None else max(NARROWEST, self.columns - gutter - 3)
+        source, column = _around(span.source.line(span.line), span.column - 1, limit)
         before = _display(source[:column])
+        marks = mark * max(1, _cells(_display(source[column : column + span.end - span.start])))
         found.append(f"{self.paint(f'{span.line:>{gutter}} |', BLUE)} {_display(source)}".rstrip())
         color = COLORS[severity] if primary else BLUE
         caret = self.paint(marks + (f" {_short(text)}" if text else ""), color)
@@ -83,20 +93,26 @@ def _shown_place(span: Span | None) -> str:
     return "" if span is None or not span.source.text else f"{shown_path(span)}:{span.line}:{span.column}"
 
 
-def _width(span: Span) -> int:
-    """Return how many cells to underline: the part of the span on its first line, at least one."""
-    line, column = _around(span.source.line(span.line), span.column - 1)
-    text = line[column : column + span.end - span.start]
-    return max(1, _cells(_display(text)))
-
-
-def _around(line: str, column: int) -> tuple[str, int]:
-    """Return what is shown of a line, all but of a very long one, and where the character at `column` is in it."""
-    if len(line) <= LONGEST:
+def _around(line: str, column: int, limit: int) -> tuple[str, int]:
+    """Return what is shown of a line in at most `limit` cells, and where the character at `column` is in it."""
+    if len(line) <= limit and _cells(_display(line)) <= limit:
         return line, column
-    start = max(0, min(column - LONGEST // 2, len(line) - LONGEST))
-    before, behind = "…" if start else "", "…" if start + LONGEST < len(line) else ""
-    return f"{before}{line[start : start + LONGEST]}{behind}", column - start + len(before)
+    room = limit - 2
+    start = _back(line, min(column, len(line)), room // 2)
+    end = start
+    while end < len(line) and (room := room - _cells(_display(line[end]))) >= 0:
+        end += 1
+    if end == len(line):
+        start = _back(line, start, room)
+    before, behind = "…" if start else "", "…" if end < len(line) else ""
+    return f"{before}{line[start:end]}{behind}", column - start + len(before)
+
+
+def _back(line: str, at: int, room: int) -> int:
+    """Return where in a line the characters before `at` begin that fit into so many cells."""
+    while at > 0 and (room := room - _cells(_display(line[at - 1]))) >= 0:
+        at -= 1
+    return at
 
 
 def _short(text: str) -> str:
@@ -109,7 +125,11 @@ def _display(text: str) -> str:
 
 
 def _cells(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text if not unicodedata.combining(c))
+    """Return how many cells of a terminal a text takes: marks take none, wide characters two."""
+    if text.isascii():
+        return len(text)
+    shown = (c for c in text if unicodedata.category(c) not in ("Mn", "Me"))
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown)
 
 
 def shown_path(span: Span) -> str:
