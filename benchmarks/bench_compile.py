@@ -7,7 +7,7 @@ Goals: check 0.25 s, compile 1.0 s. A calibration loop stands beside them, so th
 
 import tempfile
 
-from processes import CALIBRATION, EXAMPLE, LMC, cpu_seconds, read_options, report
+from processes import CALIBRATION, EXAMPLE, LMC, processes, read_options, report
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
             "lmc check, 7,800 runs": [*LMC, "check", str(EXAMPLE)],
             "lmc compile, 7,800 runs": [*LMC, "compile", str(EXAMPLE), "-o", f"{folder}/plan"],
         }
-        times = {name: [cpu_seconds(command) for _ in range(chosen.repeat)] for name, command in commands.items()}
+        times = processes(commands, chosen.repeat)
     report(times, chosen)
 
 

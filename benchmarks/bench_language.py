@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from processes import CALIBRATION, LMC, cpu_seconds, read_options, report
+from processes import CALIBRATION, LMC, cpu_seconds, measured, read_options, report
 
 from lmc.compiler.format.format import format_source
 from lmc.compiler.syntax.parse import parse
@@ -96,7 +96,7 @@ def main() -> None:
             "fmt, warm, as it should be": lambda: warm(lambda: format_source(neat, Diagnostics())),
             "fmt, warm, every line changes": lambda: warm(lambda: format_source(ugly, Diagnostics())),
         }
-        times = {name: [measure() for _ in range(chosen.repeat)] for name, measure in measures.items()}
+        times = measured(measures, chosen.repeat)
     report(times, chosen)
     print(f"{len(neat.text.splitlines())} lines, {len(neat.text):,} characters")
 

@@ -8,6 +8,9 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 CALIBRATION = [sys.executable, "-c", "x = 0\nfor i in range(10_000_000): x += i"]
@@ -15,13 +18,33 @@ CALIBRATION = [sys.executable, "-c", "x = 0\nfor i in range(10_000_000): x += i"
 LMC = [sys.executable, "-m", "lmc.compiler.cli"]
 EXAMPLE = Path(__file__).parent.parent / "examples" / "memory.lmspec"
 """A grid of 7,800 runs."""
+_BYTECODE = tempfile.TemporaryDirectory()
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of the measured processes: they find modules compiled by the one before, as commands of an installation do."""
+ENVIRONMENT["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
 
 
 def cpu_seconds(command: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measured(measures: dict[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
+    """Return what each measure gives so many times, after one that compiles modules and fills caches."""
+    for measure in measures.values():
+        measure()
+    times: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(repeat):
+        for name, measure in measures.items():
+            times[name].append(measure())
+    return times
+
+
+def processes(commands: dict[str, list[str]], repeat: int) -> dict[str, list[float]]:
+    """Return the CPU time of each command so many times, in turn."""
+    return measured({name: partial(cpu_seconds, command) for name, command in commands.items()}, repeat)
 
 
 def read_options(doc: str, repeat: int) -> argparse.Namespace:
