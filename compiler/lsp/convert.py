@@ -21,6 +21,8 @@ SEVERITY = {
     "warning": types.DiagnosticSeverity.Warning,
     "hint": types.DiagnosticSeverity.Information,
 }
+ONLY_A_PLACE = ("set here", "opened here")
+"""Words beside a place in a printed message, which say nothing where the place itself is marked."""
 PROPOSAL = {
     "block": types.CompletionItemKind.Class,
     "column": types.CompletionItemKind.Property,
@@ -68,7 +70,8 @@ def offset(source: Source, position: types.Position) -> int:
 def lsp_diagnostic(found: Diagnostic, uris: Mapping[Path, str]) -> types.Diagnostic:
     """Return a diagnostic as the protocol has it; its further places become related information."""
     assert found.span is not None
-    lines = [found.message, found.label, f"help: {found.help}" if found.help else ""]
+    label = "" if found.label in ONLY_A_PLACE else found.label
+    lines = [found.message, label, f"help: {found.help}" if found.help else ""]
     related = [
         types.DiagnosticRelatedInformation(
             types.Location(uri_of(Path(label.span.source.path), uris), lsp_range(label.span)), label.text or "here"
@@ -134,9 +137,19 @@ def workspace_edit(edits: Sequence[Edit], uris: Mapping[Path, str]) -> types.Wor
 def quick_fix(found: Diagnostic, uris: Mapping[Path, str]) -> types.CodeAction:
     """Return the repair that a diagnostic offers."""
     return types.CodeAction(
-        title=found.help or f"repair {found.code}",
+        title=_repair(found),
         kind=types.CodeActionKind.QuickFix,
         diagnostics=[lsp_diagnostic(found, uris)],
         edit=workspace_edit(found.edits, uris),
         is_preferred=True,
     )
+
+
+def _repair(found: Diagnostic) -> str:
+    """Return what a repair does: its one edit, or else what the message advises."""
+    edit = found.edits[0]
+    if len(found.edits) > 1:
+        return found.help or f"repair {found.code}"
+    if not edit.text:
+        return f"remove `{edit.span.text}`"
+    return f"insert `{edit.text}`" if edit.span.start == edit.span.end else f"write `{edit.text}`"

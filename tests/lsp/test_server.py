@@ -126,6 +126,37 @@ def test_repairs_are_offered_where_a_diagnostic_has_one(client: Client) -> None:
     assert client.request("textDocument/codeAction", {**params, "range": elsewhere}) == []
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "title"),
+    [
+        ("layers", "layer", "write `layers`"),
+        ("layers = 1, ", "layers = 1 ", "insert `,`"),
+        ("width = 32", "width = = 32", "remove `=`"),
+        ('["<|eod|>"]', '("<|eod|>", "<|x|>")', "write a list: [a, b]"),
+    ],
+)
+def test_a_repair_says_what_it_does(client: Client, right: str, wrong: str, title: str) -> None:
+    client.open("shared.lmspec", SHARED.replace(right, wrong))
+    (found,) = client.diagnostics("shared.lmspec")
+    params = {
+        "textDocument": {"uri": client.uri("shared.lmspec")},
+        "range": found["range"],
+        "context": {"diagnostics": [found]},
+    }
+    (action,) = client.request("textDocument/codeAction", params)
+    assert action["title"] == title
+
+
+def test_a_message_says_what_the_marked_place_does_not(client: Client) -> None:
+    text = SHARED.replace("heads = 4", "heads = 5")
+    client.open("shared.lmspec", text)
+    (found,) = client.diagnostics("shared.lmspec")
+    assert found["message"] == "5 heads do not divide width 32\nhelp: choose heads that divide the width"
+    (other,) = found["relatedInformation"]
+    assert other["message"] == "and here"
+    assert tuple(other["location"]["range"]["start"].values()) == place(text, "32")
+
+
 def test_a_name_is_renamed_in_every_file(folder: Client) -> None:
     """Also in files that are not open; what comes out compiles."""
     (folder.root / "main.lmspec").write_text(MAIN, encoding="utf-8")
