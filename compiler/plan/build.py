@@ -30,7 +30,7 @@ from .places import diagnosis, place_of, root_of
 from .plots import plan_plot
 from .protocols import automaton_node, check_unspoken
 from .shared import Running, claim, in_order
-from .stopping import check_watched
+from .stopping import check_watched, watched
 from .values import values_of
 
 
@@ -216,6 +216,11 @@ class PlanBuilder:
         evals, probes = {}, {}
         for decl in self.attached(base, "eval"):
             evals[decl.name] = self._attached(world, decl, run)
+        for metric, path in watched(self.nodes[run].spec):  # of an imported train, in the file that says so
+            head = metric.split(".")[0]
+            found = None if head in evals else world.evaluation(root, *path, head)
+            if found is not None and self._looks_at(found, base):
+                evals[found.name] = self._attached(world, found, run)
         for decl in self.attached(base, "probe"):
             probes[decl.name] = self._attached(world, decl, run)
         check_watched(self, root, self.nodes[run].spec, evals)
@@ -226,9 +231,12 @@ class PlanBuilder:
         """Return the evaluations or probes whose run is `base` or a block that it starts from."""
         if (base, kind) not in self.lookers:
             decls = (d for d in self.program.main.decls if d.kind == kind and not d.poisoned)
-            found = [d for d in decls if any(run is base or run in base.bases for run in self._runs_of(d))]
+            found = [d for d in decls if self._looks_at(d, base)]
             self.lookers[base, kind] = found
         return self.lookers[base, kind]
+
+    def _looks_at(self, decl: Decl, base: Decl) -> bool:
+        return any(run is base or run in base.bases for run in self._runs_of(decl))
 
     def _runs_of(self, decl: Decl) -> tuple[Decl, ...]:
         def resolve() -> tuple[Decl, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...spec.diagnostic import Edit
 from ...spec.span import Span
@@ -17,6 +17,8 @@ from .plots import metric_span, metrics_of
 if TYPE_CHECKING:
     from .build import PlanBuilder
 
+CONDITIONS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
+
 
 def check_watched(builder: PlanBuilder, root: Cell, spec: Train, evals: Mapping[str, str]) -> None:
     """Check what `stop.when` and `keep.best` name against the run's evaluations, by name to node id.
@@ -25,14 +27,30 @@ def check_watched(builder: PlanBuilder, root: Cell, spec: Train, evals: Mapping[
     """
     if spec.stop.when is None and not spec.keep.best:
         return
-    for names, path in (
-        (spec.stop.when.names() if spec.stop.when else (), ("stop", "when")),
-        ((spec.keep.best,) if spec.keep.best else (), ("keep", "best")),
-    ):
-        for name in names:
-            slot = root.slot(path[0])
-            assert slot is not None
-            _check(builder, slot.fields[path[1]][-1].expr.span, name, evals)
+    for name, path in watched(spec):
+        _check(builder, _written(root, path), name, evals)
+    if spec.stop.when is not None and not _decides(spec.stop.when.tree):
+        message, help = "`when` is no condition", "compare it, as in since_best(val.loss) >= 5"
+        raise problem("LM0301", _written(root, ("stop", "when")), message, help=help)
+
+
+def watched(spec: Train) -> list[tuple[str, tuple[str, str]]]:
+    """Return the metrics that a train names, and the path of the field that does."""
+    found = [(name, ("stop", "when")) for name in (spec.stop.when.names() if spec.stop.when else ())]
+    return [*found, *([(spec.keep.best, ("keep", "best"))] if spec.keep.best else [])]
+
+
+def _written(root: Cell, path: tuple[str, str]) -> Span:
+    slot = root.slot(path[0])
+    assert slot is not None
+    return slot.fields[path[1]][-1].expr.span
+
+
+def _decides(tree: tuple[Any, ...]) -> bool:
+    """Whether an expression is true or false, and not a number."""
+    if tree[0] == "op" and tree[1] in ("and", "or", "not"):
+        return all(_decides(part) for part in tree[2])
+    return (tree[0] == "op" and tree[1] in CONDITIONS) or (tree[0] == "value" and isinstance(tree[1], bool))
 
 
 def _check(builder: PlanBuilder, span: Span, name: str, evals: Mapping[str, str]) -> None:

@@ -381,7 +381,7 @@ class World:
             return {
                 "origin": origin,
                 "counted": tuple([self._counted(cell, name, values[name]) for name in self.identified]),
-                "watched": () if (when := values["stop"].when) is None else self._watched(when, values["every"]),
+                "watched": () if (when := values["stop"].when) is None else self._watched(cell, when, values["every"]),
                 "staged_data": tuple([stage.data for stage in values["stages"]]),
                 "staged_models": tuple([stage.model for stage in values["stages"]]),
             }
@@ -395,12 +395,22 @@ class World:
             value = self.spec(self.instance(self.evaluator.value(cell, name).decl))
         return canonical_json({name: wording(value)})
 
-    def _watched(self, when: Expr, every: Any) -> tuple[str, ...]:
+    def evaluation(self, root: Cell, slot: str, field: str, name: str) -> Decl | None:
+        """Return the evaluation that a train's `stop.when` or `keep.best` names: of the main file, or of its own."""
+        inner = root.slot(slot)
+        settings = inner.fields.get(field) if inner is not None else None
+        for module in (self.program.main, settings[-1].scope.module if settings else root.root.module):
+            found = module.names.get(name)
+            if isinstance(found, Decl) and found.kind == "eval" and not found.poisoned:
+                return found
+        return None
+
+    def _watched(self, root: Cell, when: Expr, every: Any) -> tuple[str, ...]:
         """Return what the evaluations in a stopping condition are, but for the run, and how often they are made."""
         found = []
         for head in dict.fromkeys(name.split(".")[0] for name in when.names()):
-            decl = self.program.main.names.get(head)
-            if not isinstance(decl, Decl) or decl.kind != "eval" or decl.poisoned:
+            decl = self.evaluation(root, "stop", "when", head)
+            if decl is None:
                 continue
             cell = self.instance(decl)
             values = {name: read(self, cell, name) for name, read in readers(cell.cls) if name != "run"}

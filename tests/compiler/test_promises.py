@@ -63,6 +63,29 @@ def test_what_is_right_is_not_told(more: str, compile_: Compile) -> None:
     assert compile_(more).diagnostics.items == []
 
 
+def test_an_imported_train_brings_the_evaluations_that_it_decides_by(tmp_path: Path) -> None:
+    """They resolve in the file that names them; others of that file stay there."""
+    stops = SPEC.replace("batch = 16 }", 'batch = 16, stop { when = val.loss < 1 }, keep { best = "far.loss" } }')
+    more = 'eval far : loss { run = base, split = "train" }\neval third : loss { run = base, examples = 3 }\n'
+    (tmp_path / "stops.lmspec").write_text(stops + more, encoding="utf-8")
+    (tmp_path / "case.lmspec").write_text('import "stops.lmspec" as s\ntrain w : s.base {}\n', encoding="utf-8")
+    there, here = compile_spec(tmp_path / "stops.lmspec"), compile_spec(tmp_path / "case.lmspec")
+    assert here.diagnostics.items == there.diagnostics.items == []
+    assert here.plan is not None
+    assert there.plan is not None
+    (point,) = here.plan.points
+    same = next(other for other in there.plan.points if other.name == "base")
+    assert point.run == same.run
+    assert point.evals == {name: same.evals[name] for name in ("val", "far")}
+
+
+@pytest.mark.parametrize("when", ["since_best(val.loss)", "val.loss", "1", "val.loss < 1 and val.loss", "not val.loss"])
+def test_what_ends_a_run_is_true_or_false(when: str, compile_: Compile) -> None:
+    (found,) = compile_(f"train w : base {{ stop {{ when = {when} }} }}").diagnostics.items
+    assert found.span is not None
+    assert (found.code, found.message, found.span.text) == ("LM0301", "`when` is no condition", when)
+
+
 def test_names_of_a_run_are_its_own_whatever_the_file_calls_so(tmp_path: Path) -> None:
     text = SPEC.replace("model small", "model model").replace("model = small", "model = file.model")
     (tmp_path / "case.lmspec").write_text(

@@ -115,7 +115,7 @@ def test_what_a_condition_cannot_read_is_told_at_its_place(when: str, message: s
     (found,) = compile_spec(folder / "case.lmspec").diagnostics.items
     assert (found.message, found.help) == (message, help)
     assert found.span is not None
-    assert when.startswith(found.span.text)
+    assert found.span.text in when
 
 
 @given(st.lists(st.one_of(st.integers(-5, 5).map(float), st.just(math.nan)), min_size=1, max_size=12))
@@ -135,3 +135,18 @@ def test_a_condition_is_asked_when_something_new_was_found() -> None:
     when = Expr(SINCE)
     assert [step for step in range(1, 25) if ends(when, scores, step)] == [15]
     assert not ends(when, lambda name: [], 5)
+
+
+def test_an_imported_training_ends_by_the_evaluation_of_its_file(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What ends it is said there, so the run and its bits are those of the file that says it."""
+    (folder / "stop.lmspec").write_text(SPEC, encoding="utf-8")
+    (folder / "other.lmspec").write_text('import "stop.lmspec" as s\ntrain mine : s.base {}\n', encoding="utf-8")
+    assert main(["run", "other.lmspec", "--device", "cpu"]) == 0
+    scores = scores_of("mine")
+    assert scores[-1][0] < 200
+    assert scores[-1][1] < 2.5
+    capfd.readouterr()
+    assert main(["run", "stop.lmspec", "--device", "cpu"]) == 0
+    assert "2 of 2 nodes done" in capfd.readouterr().out
