@@ -40,8 +40,10 @@ def identity(spec: Any, neutral: Mapping[str, Any] | None = None, texts: Texts |
 
 def base32(digest: bytes) -> str:
     """Return 10 bytes as 16 characters of lower-case base32 (RFC 4648), a pair for every ten bits."""
-    bits = int.from_bytes(digest, "big")
-    return "".join([_PAIRS[bits >> shift & 1023] for shift in range(70, -1, -10)])
+    bits, pairs = int.from_bytes(digest, "big"), _PAIRS
+    front = f"{pairs[bits >> 70]}{pairs[bits >> 60 & 1023]}{pairs[bits >> 50 & 1023]}{pairs[bits >> 40 & 1023]}"
+    back = f"{pairs[bits >> 30 & 1023]}{pairs[bits >> 20 & 1023]}{pairs[bits >> 10 & 1023]}{pairs[bits & 1023]}"
+    return front + back
 
 
 def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "") -> str:
@@ -54,12 +56,15 @@ def meaning(spec: Any, neutral: Mapping[str, Any], texts: Texts, prefix: str = "
     except KeyError:
         found = []
         for head, field, known, value in zip(which.heads, covered, kept, values, strict=True):
-            if not field.shared:
+            there = known.get(id(value))
+            if there is not None:
+                found.append(there[1])
+            elif field.shared:
+                text = _member(head, field, value, _NOTHING, texts, "")
+                known[id(value)] = (value, text)
+                found.append(text)
+            else:
                 found.append(_member(head, field, value, neutral, texts, prefix))
-                continue
-            if id(value) not in known:
-                known[id(value)] = (value, _member(head, field, value, _NOTHING, texts, ""))
-            found.append(known[id(value)][1])
     return "{" + ",".join(filter(None, found)) + "}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from attrs import Factory, define, evolve, field, frozen
 
-from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, kind_of, members, slot, variant_of, word_of
+from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, members, slot, variant_of, word_of
 from ...spec.span import Span
 from ..syntax import tree
 from .declare import Decl, Module
@@ -152,7 +152,8 @@ class Cell:
     @property
     def kind(self) -> str:
         """The kind or slot of the block."""
-        return kind_of(self.cls)
+        kind: str = self.cls.lmc_kind  # asked so often that a call would be felt
+        return kind
 
     @property
     def what(self) -> str:
