@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 from lark import Lark, Token, Tree, UnexpectedInput
 
-from ...spec.diagnostic import Diagnostics
+from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.span import Span
 from ..syntax.tables import load_parser
 from ..syntax.tree import String
@@ -101,7 +101,8 @@ def parse_pattern(literal: String, diagnostics: Diagnostics) -> Pattern | None:
     for token in refused:
         code, what, help = REFUSED[token.type]
         span = inside(literal, token.start_pos or 0, token.end_pos or 0)
-        diagnostics.error(code, span, f"{what} in a protocol pattern", help=help)
+        edits = (Edit(span, ""),) if token.type == "ANCHOR" else ()
+        diagnostics.error(code, span, f"{what} in a protocol pattern", help=help, edits=edits)
     if refused:
         return None
     try:

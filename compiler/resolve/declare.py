@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -109,7 +110,10 @@ class Loader:
                 self.diagnostics.add(problem)
             else:
                 help = problem.help or "paths are relative to this file"
-                self.diagnostics.error("LM0211", at, problem.message, help=help)
+                near = re.fullmatch("did you mean `(.+)`\\?", help)
+                beside = Path(at.text.strip('"')).parent
+                edits = (Edit(at, f'"{beside / near.group(1)}"'),) if near else ()
+                self.diagnostics.error("LM0211", at, problem.message, help=help, edits=edits)
             return None
         for mistake in found.items:
             self.diagnostics.add(mistake)
@@ -140,9 +144,17 @@ class Loader:
         elif isinstance(item, tree.Assign):
             if item.dotted != "edition":
                 span = item.path[0].span.to(item.path[-1].span)
-                error("LM0214", span, "only `edition` is set at top level", help=f"write let {item.dotted} = ...")
+                edits = (Edit(Span(span.source, span.start, span.start), "let "),) if len(item.path) == 1 else ()
+                help = f"write let {item.dotted} = ..." if edits else "write it into its block"
+                error("LM0214", span, "only `edition` is set at top level", help=help, edits=edits)
             elif not isinstance(item.value, tree.Number) or item.value.value != EDITION:
-                error("LM0304", item.value.span, "this version knows edition 1", help="write edition = 1")
+                error(
+                    "LM0304",
+                    item.value.span,
+                    "this version knows edition 1",
+                    help="write edition = 1",
+                    edits=(Edit(item.value.span, "1"),),
+                )
         elif isinstance(item, tree.Block):
             self._block(module, item)
 

@@ -288,11 +288,16 @@ def _wrong(value: Any, annotation: Any, what: str, span: Span | None) -> Problem
     }
     examples |= {"Bool": "write true or false"}
     units = {"Duration": "durations end in ms, s, min, h or d", "Size": "sizes end in KiB, MiB, GiB or TiB"}
+    edits: tuple[Edit, ...] = ()
     if isinstance(value, Quantity):
+        bare = re.fullmatch(r"(-?[0-9][0-9_]*)[A-Za-z]+", span.text if span else "")
+        edits = (Edit(span, bare.group(1)),) if bare and span and wanted in ("Int", "Float") else ()
         units |= {"Int": "write the number without a unit", "Float": "write the number without a unit"}
     measured = isinstance(value, Quantity) or (wanted in units and isinstance(value, int | Decimal))
     message = f"{what} needs {article} {wanted}, got {kind_name(value)}"
-    return problem("LM0302" if measured else "LM0301", span, message, help=units.get(wanted, examples.get(wanted, "")))
+    return problem(
+        "LM0302" if measured else "LM0301", span, message, help=units.get(wanted, examples.get(wanted, "")), edits=edits
+    )
 
 
 def _unquoted(text: str, wanted: str) -> str:

@@ -85,7 +85,7 @@ def _unreadable(path: Path, shown: str, error: OSError | ValueError) -> tuple[st
         help = (
             f"did you mean `{beside[near[0]]}`?"
             if near
-            else f"specs there are {', '.join(beside.values())}"
+            else f"name one of {', '.join(beside.values())}"
             if beside
             else ""
         )
@@ -173,7 +173,13 @@ def _readable(source: Source, diagnostics: Diagnostics) -> bool:
         _too_large(Span(source, 0, 0), diagnostics)
         return False
     if (at := text.find("\0")) >= 0:
-        diagnostics.error("LM0106", Span(source, at, at + 1), "the file holds a NUL character", help="remove it")
+        diagnostics.error(
+            "LM0106",
+            Span(source, at, at + 1),
+            "the file holds a NUL character",
+            help="remove it",
+            edits=(Edit(Span(source, at, at + 1), ""),),
+        )
         return False
     depth = 0
     for bracket in BRACKET.finditer(text):

@@ -58,7 +58,7 @@ def test_wrong_words_are_usage_errors(
     ("path", "message", "help"),
     [
         ("goood.lmspec", "there is no file `goood.lmspec`", "did you mean `good.lmspec`?"),
-        ("x", "there is no file `x`", "specs there are bad.lmspec, good.lmspec, worse.lmspec"),
+        ("x", "there is no file `x`", "name one of bad.lmspec, good.lmspec, worse.lmspec"),
         (".", "`.` is a folder", "name a spec in it: bad.lmspec, good.lmspec, worse.lmspec"),
         ("empty", "`empty` is a folder", "it holds no spec"),
         ("empty/a/b.lmspec", "there is no file `empty/a/b.lmspec`", ""),

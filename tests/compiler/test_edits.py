@@ -58,6 +58,22 @@ SINGLE = {
         "LM0506",
     ),
     "metric of stop": ("batch = 8 }", "batch = 8, stop { when = held_out.los < 1.0 } }", "LM0506"),
+    "unit": ("steps = 100", "steps = 100s", "LM0302"),
+    "constant": ("tokenizer bytes", "size = 3\ntokenizer bytes", "LM0214"),
+    "edition": ("tokenizer bytes", "edition = 2\ntokenizer bytes", "LM0304"),
+    "a control character": ("layers = 2", "layers = 2\0", "LM0106"),
+    "import": ("tokenizer bytes", 'import "besid.lmspec" as b\ntokenizer bytes', "LM0211"),
+    "reference to the wrong kind": ("model = small", "model = book", "LM0310"),
+    "special token": (
+        "eval held_out",
+        'tokenizer other : byte { specials = ["<|user|>", "<|tool|>"] }\n'
+        'store facts : sqlite { file = file("people.db"), table people : people {} }\n'
+        'protocol p : sql { store = facts, call { open = "<f>", body = re"(?<name>[^<]+)", close = "</f>",\n'
+        'handover = "<|tol|>" }, query = "SELECT occupation FROM people WHERE name = :name" }\n'
+        'data d : dialogues { tokenizer = other, rows = facts.people, count = 8, templates = files("t"),\n'
+        "seq_len = 64, protocols = [p] }\neval held_out",
+        "LM0609",
+    ),
     "mesh": ("train base {", "mesh two { devices = 3, dp = 2, tp = 1 }\ntrain base { mesh = two,", "LM0404"),
 }
 
@@ -65,6 +81,7 @@ SINGLE = {
 def check(text: str, folder: Path) -> list[Diagnostic]:
     path = folder / "case.lmspec"
     path.write_text(text, encoding="utf-8")
+    (folder / "beside.lmspec").write_text("let x = 1\n", encoding="utf-8")
     (folder / "book.txt").write_text("a book", encoding="utf-8")
     return compile_spec(path).diagnostics.items
 
@@ -121,17 +138,23 @@ def test_edits_of_the_golden_cases_repair_them(tmp_path: Path) -> None:
 EDITED = {
     "LM0108",
     "LM0102",
+    "LM0106",
     "LM0201",
     "LM0202",
     "LM0203",
     "LM0207",
+    "LM0211",
+    "LM0214",
     "LM0301",
+    "LM0302",
     "LM0304",
     "LM0305",
     "LM0306",
+    "LM0310",
     "LM0404",
     "LM0506",
     "LM0509",
+    "LM0609",
 }
 
 
