@@ -1,7 +1,8 @@
 """Which grids and overlays need not be looked at again: those that were right, and of whose texts nothing has changed.
 
 What a block depends on is read off the words of the file: the blocks that it names, those that they name, and so on;
-the evaluations, probes and plots that are of its runs; all other files. That is more than it depends on, never less.
+the evaluations, probes and plots that are of its runs; all other files, and what they are called here. That is more
+than it depends on, never less.
 """
 
 from __future__ import annotations
@@ -137,8 +138,9 @@ def depended_on(program: Program, block: Decl) -> tuple[Texts, list[Span]]:
     lookers = [decl.name for decl in module.decls if _looks(decl, texts[decl.name], trains, block.name)]
     names = _reached([block.name, *lookers], texts)
     others = {(file.source.path, file.source.text) for file in program.modules if file is not module}
-    own = ("", block.name)
-    return frozenset({own, *((name, texts[name]) for name in names), *others}), [spans[name] for name in names]
+    imports = {(name, item.source.path) for name, item in module.names.items() if isinstance(item, Module)}
+    own = {("", block.name), *((name, texts[name]) for name in names)}
+    return frozenset(own | others | imports), [spans[name] for name in names]
 
 
 def _looks(decl: Decl, text: str, trains: set[str], grid: str) -> bool:

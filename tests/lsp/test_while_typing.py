@@ -173,6 +173,22 @@ def test_any_edit_is_told_as_by_a_new_server(tmp_path: Path) -> None:
         text = MAIN if number % 3 == 0 else changed(text, draw)
 
 
+def test_grids_are_looked_at_again_if_two_imports_change_their_names(tmp_path: Path) -> None:
+    main = tmp_path / "main.lmspec"
+    old, new = Workspace(), Workspace()
+    for workspace in (old, new):
+        workspace.write(tmp_path / "shared.lmspec", SHARED + "let wide = 64\n")
+        workspace.write(tmp_path / "other.lmspec", SHARED + "let wide = 33\n")
+    text = MAIN.replace("\nlet", '\nimport "other.lmspec" as ot\nlet').replace("[32, 64]", "[32, sh.wide]")
+    swapped = text.replace(" as sh", " as it").replace(" as ot", " as sh").replace(" as it", " as ot")
+    old.write(main, text)
+    assert old.analysis(main).diagnostics == ()
+    for workspace in (old, new):
+        workspace.write(main, swapped)
+    assert "LM0507" in told(new.analysis(main))[0]
+    assert told(old.analysis(main)) == told(new.analysis(main))
+
+
 @pytest.mark.parametrize(
     "edit", [("layers = 2", "layers = 3"), ("layers = 2", "layer = 2"), ("[64, 128]", "[64, 100]")]
 )
