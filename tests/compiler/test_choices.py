@@ -1,32 +1,13 @@
 """Blocks that an expression chooses: `positions = learned { } if ... else nope {}`."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
+from support.specs import Compile
 
-from lmc.compiler.pipeline import Compiled, compile_spec
+from lmc.compiler.pipeline import Compiled
 from lmc.compiler.plan.why import explain_value
 from lmc.spec.model import Attention, Learned, Nope, Rope
 
-BASE = """
-tokenizer bytes : byte {}
-data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 64 }
-model small : transformer { tokenizer = bytes, layers = 2, width = 64, mixer : attention { heads = 2 } }
-train base { model = small, data = book, steps = 100, batch = 8 }
-"""
 LEARNED = "learned { length = 8 * batch } if batch > 8 else nope {}"
-Compile = Callable[..., Compiled]
-
-
-@pytest.fixture
-def compile_(tmp_path: Path) -> Compile:
-    def run(text: str) -> Compiled:
-        path = tmp_path / "case.lmspec"
-        path.write_text(BASE + text, encoding="utf-8")
-        return compile_spec(path)
-
-    return run
 
 
 def models(compiled: Compiled, grid: str = "sweep") -> list[object]:
@@ -39,15 +20,15 @@ def codes(compiled: Compiled) -> list[tuple[str, str]]:
     return [(d.code, d.span.text if d.span else "") for d in compiled.diagnostics.items]
 
 
-def test_a_block_is_chosen_at_each_point(compile_: Compile) -> None:
+def test_a_block_is_chosen_at_each_point(compile_more: Compile) -> None:
     text = f"grid sweep {{ base = base, over {{ batch = [8, 16] }}, set {{ model.positions = {LEARNED} }} }}\n"
-    nope, learned = models(compile_(text))
+    nope, learned = models(compile_more(text))
     assert nope.positions == Nope()  # type: ignore[attr-defined]
     assert learned.positions == Learned(length=128)  # type: ignore[attr-defined]
     assert learned.num_params() - nope.num_params() == 128 * 64  # type: ignore[attr-defined]
 
 
-def test_a_choice_is_bound_late_and_edited_in_all_its_blocks(compile_: Compile) -> None:
+def test_a_choice_is_bound_late_and_edited_in_all_its_blocks(compile_more: Compile) -> None:
     text = """train wide : base {
       model.mixer = attention { heads = 4 } if batch == 8 else attention { heads = 1 }
       model { mixer { window = 8 } }
@@ -55,7 +36,7 @@ def test_a_choice_is_bound_late_and_edited_in_all_its_blocks(compile_: Compile) 
     }
     train more : wide { batch = 9 }
     """
-    compiled = compile_(text)
+    compiled = compile_more(text)
     assert [m.mixer for name in ("wide", "more") for m in models(compiled, name)] == [  # type: ignore[attr-defined]
         Attention(heads=4, kv_heads=4, window=8, sinks=2),
         Attention(heads=1, kv_heads=1, window=8, sinks=2),
@@ -64,7 +45,7 @@ def test_a_choice_is_bound_late_and_edited_in_all_its_blocks(compile_: Compile) 
     assert lines[0].endswith("= 1")
 
 
-def test_a_constant_or_a_free_axis_may_be_a_block(compile_: Compile) -> None:
+def test_a_constant_or_a_free_axis_may_be_a_block(compile_more: Compile) -> None:
     text = """let near = rope { theta = 100 }
     grid sweep {
       base = base
@@ -73,16 +54,16 @@ def test_a_constant_or_a_free_axis_may_be_a_block(compile_: Compile) -> None:
     }
     train one : base { model.positions = near }
     """
-    compiled = compile_(text)
+    compiled = compile_more(text)
     found = [m.positions for m in models(compiled)]  # type: ignore[attr-defined]
     assert found == [Rope(theta=1000.0), Nope(), Learned(length=100)]
     assert [m.positions for m in models(compiled, "one")] == [Rope(theta=100.0)]  # type: ignore[attr-defined]
 
 
-def test_a_start_may_be_chosen(compile_: Compile) -> None:
+def test_a_start_may_be_chosen(compile_more: Compile) -> None:
     text = "train more : base { init = checkpoint { run = base } if batch > 8 else none }\n"
     text += "grid sweep { base = more, over { batch = [8, 16] } }\n"
-    plan = compile_(text).plan
+    plan = compile_more(text).plan
     assert plan is not None
     starts = [plan.nodes[p.run].spec.init for p in plan.points if p.grid == "sweep"]
     (base,) = [p.run for p in plan.points if p.grid == "base"]
@@ -100,22 +81,22 @@ def test_a_start_may_be_chosen(compile_: Compile) -> None:
         ("nope {} if params > 3 else learned { length = 64 }", ("LM0305", None)),
     ],
 )
-def test_mistakes_in_choices(positions: str, found: tuple[str, str | None], compile_: Compile) -> None:
-    ((code, text),) = codes(compile_(f"model chosen : small {{ positions = {positions} }}\n"))
+def test_mistakes_in_choices(positions: str, found: tuple[str, str | None], compile_more: Compile) -> None:
+    ((code, text),) = codes(compile_more(f"model chosen : small {{ positions = {positions} }}\n"))
     assert code == found[0]
     assert found[1] in (None, text)
 
 
-def test_nothing_is_set_through_a_reference_that_is_chosen(compile_: Compile) -> None:
+def test_nothing_is_set_through_a_reference_that_is_chosen(compile_more: Compile) -> None:
     text = "data other : book { seq_len = 32 }\ngrid sweep { base = base, over { batch = [8, 9] }\n"
-    both = compile_(text + "set { data = other if batch > 8 else book } }\n")
+    both = compile_more(text + "set { data = other if batch > 8 else book } }\n")
     plan = both.plan
     assert plan is not None
     lengths = [plan.nodes[plan.nodes[p.run].spec.data].spec.seq_len for p in plan.points if p.grid == "sweep"]
     assert lengths == [64, 32]
-    found = codes(compile_(text + "set { data = other if batch > 8 else book, data.seq_len = 9 } }\n"))
+    found = codes(compile_more(text + "set { data = other if batch > 8 else book, data.seq_len = 9 } }\n"))
     assert found == [("LM0307", "data.seq_len = 9")]
 
 
-def test_constants_stand_at_top_level(compile_: Compile) -> None:
-    assert codes(compile_("train one : base { let x = 3 }\n")) == [("LM0214", "x")]
+def test_constants_stand_at_top_level(compile_more: Compile) -> None:
+    assert codes(compile_more("train one : base { let x = 3 }\n")) == [("LM0214", "x")]

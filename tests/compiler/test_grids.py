@@ -2,39 +2,15 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import mpmath
 import pytest
+from support.specs import Compile, plan_of
 
-from lmc.compiler.pipeline import Compiled, compile_spec
-from lmc.spec.plan import Plan, Point
-
-BASE = """
-tokenizer bytes : byte {}
-data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 64 }
-model small : transformer { tokenizer = bytes, layers = 2, width = 64, mixer : attention { heads = 2 } }
-train base { model = small, data = book, steps = 100, batch = 8 }
-"""
-Compile = Callable[..., Compiled]
-
-
-@pytest.fixture
-def compile_(tmp_path: Path) -> Compile:
-    def run(text: str, overlays: tuple[str, ...] = (), settings: tuple[str, ...] = ()) -> Compiled:
-        path = tmp_path / "case.lmspec"
-        path.write_text(BASE + text, encoding="utf-8")
-        return compile_spec(path, overlays, settings)
-
-    return run
-
-
-def plan_of(compiled: Compiled) -> Plan:
-    assert compiled.plan is not None, [(d.code, d.message) for d in compiled.diagnostics.items]
-    return compiled.plan
+from lmc.compiler.pipeline import Compiled
+from lmc.spec.plan import Point
 
 
 def points(compiled: Compiled, grid: str = "sweep") -> list[Point]:
@@ -55,12 +31,12 @@ def drawn(over: str, draw: str = "n = 7, seed = 3") -> str:
     return f"grid sweep {{ base = base, over {{ {over} }}, draw {{ {draw} }} }}\n"
 
 
-def test_samples_are_a_function_of_seed_path_and_number(compile_: Compile) -> None:
+def test_samples_are_a_function_of_seed_path_and_number(compile_more: Compile) -> None:
     """Against exact fractions and mpmath at 60 digits, rounded once to double."""
     text = drawn(
         "optim.lr = loguniform(1e-4, 1e-2), optim.weight_decay = uniform(0.1, 0.3), model.width = choice([32, 64, 96])"
     )
-    found = points(compile_(text))
+    found = points(compile_more(text))
     assert len(found) == 7
     mpmath.mp.dps = 60
     for index, point in enumerate(found):
@@ -72,20 +48,20 @@ def test_samples_are_a_function_of_seed_path_and_number(compile_: Compile) -> No
         assert point.axes["model.width"] == [32, 64, 96][int(number(3, "model.width", index) * 3)]
 
 
-def test_another_axis_moves_no_sample_and_lists_stay_a_product(compile_: Compile) -> None:
-    one = points(compile_(drawn("optim.lr = loguniform(1e-4, 1e-2)")))
+def test_another_axis_moves_no_sample_and_lists_stay_a_product(compile_more: Compile) -> None:
+    one = points(compile_more(drawn("optim.lr = loguniform(1e-4, 1e-2)")))
     text = drawn("optim.weight_decay = uniform(0, 1), batch = [4, 8], optim.lr = loguniform(1e-4, 1e-2)")
-    both = points(compile_(text))
+    both = points(compile_more(text))
     assert len(both) == 14
     assert [p.axes["optim.lr"] for p in both if p.axes["batch"] == 4] == [p.axes["optim.lr"] for p in one]
-    more = points(compile_(drawn("optim.lr = loguniform(1e-4, 1e-2)", "n = 9, seed = 3")))
+    more = points(compile_more(drawn("optim.lr = loguniform(1e-4, 1e-2)", "n = 9, seed = 3")))
     assert [p.axes["optim.lr"] for p in more][:7] == [p.axes["optim.lr"] for p in one]
-    other = points(compile_(drawn("optim.lr = loguniform(1e-4, 1e-2)", "n = 7")))
+    other = points(compile_more(drawn("optim.lr = loguniform(1e-4, 1e-2)", "n = 7")))
     assert not {p.axes["optim.lr"] for p in other} & {p.axes["optim.lr"] for p in one}
 
 
-def test_samples_keep_to_their_range(compile_: Compile) -> None:
-    found = points(compile_(drawn("optim.weight_decay = uniform(0.25, 0.5), batch = choice([1, 2])", "n = 500")))
+def test_samples_keep_to_their_range(compile_more: Compile) -> None:
+    found = points(compile_more(drawn("optim.weight_decay = uniform(0.25, 0.5), batch = choice([1, 2])", "n = 500")))
     values = [p.axes["optim.weight_decay"] for p in found]
     assert len(set(values)) == 500
     assert min(values) >= 0.25
@@ -121,11 +97,11 @@ def test_samples_keep_to_their_range(compile_: Compile) -> None:
         ("grid sweep { base = base, over { batch = [1, 2] }, identity = [\"mehs\"] }", "LM0304"),
     ],
 )  # fmt: skip
-def test_mistakes_in_grids(text: str, code: str, compile_: Compile) -> None:
-    assert codes(compile_(text + "\n")) == [code]
+def test_mistakes_in_grids(text: str, code: str, compile_more: Compile) -> None:
+    assert codes(compile_more(text + "\n")) == [code]
 
 
-def test_named_zips_multiply(compile_: Compile) -> None:
+def test_named_zips_multiply(compile_more: Compile) -> None:
     text = """grid sweep {
       base = base
       zip sizes { model.width = [32, 64], model.layers = [1, 2] }
@@ -134,14 +110,14 @@ def test_named_zips_multiply(compile_: Compile) -> None:
     }
     overlay less : sweep { zip rates { optim.lr = [1e-2, 1e-1], batch = unset } }
     """
-    found = [tuple(p.axes.values()) for p in points(compile_(text))]
+    found = [tuple(p.axes.values()) for p in points(compile_more(text))]
     rates = [(1e-3, 8), (1e-4, 4), (1e-5, 2)]
     assert found == [(*s, *r, seed) for s, r, seed in itertools.product([(32, 1), (64, 2)], rates, [0, 1])]
-    less = [tuple(p.axes.values()) for p in points(compile_(text, ("less",)))]
+    less = [tuple(p.axes.values()) for p in points(compile_more(text, ("less",)))]
     assert less == [(*s, lr, seed) for s, lr, seed in itertools.product([(32, 1), (64, 2)], [1e-2, 1e-1], [0, 1])]
 
 
-def test_a_free_axis_is_read_by_set_where_name_blocks_and_plots(compile_: Compile) -> None:
+def test_a_free_axis_is_read_by_set_where_name_blocks_and_plots(compile_more: Compile) -> None:
     text = """grid sweep {
       base = base
       over {
@@ -155,7 +131,7 @@ def test_a_free_axis_is_read_by_set_where_name_blocks_and_plots(compile_: Compil
     eval held : loss { run = base }
     plot p : line { from = sweep, x = scale, y = held.loss, color = model.mixer.kind }
     """
-    compiled = compile_(text)
+    compiled = compile_more(text)
     plan = plan_of(compiled)
     found = []
     for point in points(compiled):
@@ -172,14 +148,14 @@ def test_a_free_axis_is_read_by_set_where_name_blocks_and_plots(compile_: Compil
     ]
 
 
-def test_an_axis_below_an_axis_of_blocks_exists_in_all_of_them(compile_: Compile) -> None:
+def test_an_axis_below_an_axis_of_blocks_exists_in_all_of_them(compile_more: Compile) -> None:
     both = "model.mixer = [attention { heads = 2 }, attention { heads = 4, kv_heads = 2 }]"
     for over in (f"model.mixer.window = [8, 16], {both}", f"{both}, model.mixer.window = [8, 16]"):
-        compiled = compile_(f"grid sweep {{ base = base, over {{ {over} }} }}\n")
+        compiled = compile_more(f"grid sweep {{ base = base, over {{ {over} }} }}\n")
         plan = plan_of(compiled)
         mixers = [plan.nodes[plan.nodes[p.run].spec.model].spec.mixer for p in points(compiled)]
         assert {(m.heads, m.window) for m in mixers} == set(itertools.product([2, 4], [8, 16]))
-    compiled = compile_(
+    compiled = compile_more(
         "grid g { base = base, over { model.mixer = [attention { heads = 2 }, gated {}], model.mixer.heads = [2] } }\n"
     )
     (found,) = compiled.diagnostics.items
@@ -187,19 +163,21 @@ def test_an_axis_below_an_axis_of_blocks_exists_in_all_of_them(compile_: Compile
     assert "mixer variant `gated` has no field `heads`" in found.message
 
 
-def test_a_filter_that_cannot_be_computed_tells_the_first_point(compile_: Compile) -> None:
+def test_a_filter_that_cannot_be_computed_tells_the_first_point(compile_more: Compile) -> None:
     text = "grid sweep { base = base, over { model.mixer = [gated {}, attention { heads = 2 }], batch = [4, 8] }\n"
-    compiled = compile_(text + "  where = model.mixer.heads == 2 }\n")
+    compiled = compile_more(text + "  where = model.mixer.heads == 2 }\n")
     (found,) = compiled.diagnostics.items
     assert found.code == "LM0507"
     assert "2 of 4 points of grid `sweep` fail LM0207" in found.message
     assert found.label == 'first: model.mixer = "gated {}", batch = 4'
-    guarded = compile_(text + '  where = model.mixer.kind != "attention" or model.mixer.heads == 2 }\n')
+    guarded = compile_more(text + '  where = model.mixer.kind != "attention" or model.mixer.heads == 2 }\n')
     assert len(points(guarded)) == 4
 
 
-def test_points_that_fail_alike_are_told_once(compile_: Compile) -> None:
-    compiled = compile_("grid sweep { base = base, over { model.width = range(61, 69), optim.lr = [1e-3, 1e-4] } }\n")
+def test_points_that_fail_alike_are_told_once(compile_more: Compile) -> None:
+    compiled = compile_more(
+        "grid sweep { base = base, over { model.width = range(61, 69), optim.lr = [1e-3, 1e-4] } }\n"
+    )
     first, *more = sorted(compiled.diagnostics.items, key=lambda d: d.message)
     assert [d.code for d in (first, *more)] == ["LM0507", "LM0507"]
     widths = range(61, 69)
@@ -212,48 +190,48 @@ def test_points_that_fail_alike_are_told_once(compile_: Compile) -> None:
     "settings",
     [("sweep.model.width=16",), ("sweep.base.model.width=16",), ("base.model.width=16",), ("small.width=16",)],
 )
-def test_a_setting_of_any_block_collapses_the_axis(settings: tuple[str, ...], compile_: Compile) -> None:
+def test_a_setting_of_any_block_collapses_the_axis(settings: tuple[str, ...], compile_more: Compile) -> None:
     text = "grid sweep { base = base, over { model.width = [32, 64], batch = [4, 8] }, seeds = [0, 1] }\n"
-    compiled = compile_(text, (), settings)
+    compiled = compile_more(text, (), settings)
     assert codes(compiled) == ["LM0510"]
     assert [tuple(p.axes) for p in points(compiled)] == [("batch", "seed")] * 4
     plan = plan_of(compiled)
     assert {plan.nodes[plan.nodes[p.run].spec.model].spec.width for p in points(compiled)} == {16}
 
 
-def test_an_overlay_of_the_base_and_a_seed_collapse_axes(compile_: Compile) -> None:
+def test_an_overlay_of_the_base_and_a_seed_collapse_axes(compile_more: Compile) -> None:
     text = """grid sweep { base = base, over { model.width = [32, 64], batch = [4, 8] }, seeds = [0, 1] }
     overlay narrow : base { model { width = 16 } }
     """
-    compiled = compile_(text, ("narrow",), ("base.seed=3",))
+    compiled = compile_more(text, ("narrow",), ("base.seed=3",))
     assert codes(compiled) == ["LM0510", "LM0510"]
     assert [tuple(p.axes) for p in points(compiled)] == [("batch",)] * 2
 
 
-def test_a_stronger_overlay_brings_an_axis_back(compile_: Compile) -> None:
+def test_a_stronger_overlay_brings_an_axis_back(compile_more: Compile) -> None:
     text = """grid sweep { base = base, over { batch = [4, 8] } }
     overlay one : sweep { batch = 2 }
     overlay many : sweep { over { batch = [1, 2, 3] } }
     """
-    assert len(points(compile_(text, ("one",)))) == 1
-    assert [p.axes["batch"] for p in points(compile_(text, ("one", "many")))] == [1, 2, 3]
+    assert len(points(compile_more(text, ("one",)))) == 1
+    assert [p.axes["batch"] for p in points(compile_more(text, ("one", "many")))] == [1, 2, 3]
 
 
-def test_parts_of_a_grid_can_be_set(compile_: Compile) -> None:
+def test_parts_of_a_grid_can_be_set(compile_more: Compile) -> None:
     text = drawn("optim.lr = loguniform(1e-4, 1e-2)") + "overlay twice : sweep { draw.n = 2 }\n"
-    assert len(points(compile_(text, ("twice",)))) == 2
-    assert len(points(compile_(text, (), ("sweep.draw.n=3",)))) == 3
-    assert len(points(compile_(text, (), ("sweep.over.optim.lr=[1e-3]",)))) == 1
+    assert len(points(compile_more(text, ("twice",)))) == 2
+    assert len(points(compile_more(text, (), ("sweep.draw.n=3",)))) == 3
+    assert len(points(compile_more(text, (), ("sweep.over.optim.lr=[1e-3]",)))) == 1
 
 
 def identities(compiled: Compiled) -> set[str]:
     return {p.run for p in points(compiled)}
 
 
-def test_a_grid_may_count_the_mesh_as_identity(compile_: Compile) -> None:
+def test_a_grid_may_count_the_mesh_as_identity(compile_more: Compile) -> None:
     def grid(mesh: str, more: str, micro: str = "") -> Any:
         text = f"mesh one {{ {mesh} }}\ntrain meshed : base {{ mesh = one{micro} }}\n"
-        return compile_(text + f"grid sweep {{ base = meshed, over {{ batch = [4, 8] }}{more} }}\n")
+        return compile_more(text + f"grid sweep {{ base = meshed, over {{ batch = [4, 8] }}{more} }}\n")
 
     counted = ', identity += ["mesh"]'
     assert identities(grid("dp = 1", "")) == identities(grid("dp = 2", ""))
@@ -264,7 +242,7 @@ def test_a_grid_may_count_the_mesh_as_identity(compile_: Compile) -> None:
     assert identities(grid("dp = 2", micro)) != identities(grid("dp = 2", micro, ", micro_batch = 2"))
 
 
-def test_the_ceiling_is_raised_by_hand(compile_: Compile) -> None:
+def test_the_ceiling_is_raised_by_hand(compile_more: Compile) -> None:
     grid = "grid sweep {{ base = base, over {{ seed = range(2), batch = range(1, 50_002) }}, where = batch < 4{} }}\n"
-    assert codes(compile_(grid.format(""))) == ["LM0504"]
-    assert len(points(compile_(grid.format(", ceiling = 120k")))) == 6
+    assert codes(compile_more(grid.format(""))) == ["LM0504"]
+    assert len(points(compile_more(grid.format(", ceiling = 120k")))) == 6

@@ -2,15 +2,15 @@
 
 import itertools
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.specs import BASE, Compile, plan_of
 
-from lmc.compiler.pipeline import Compiled, compile_spec
+from lmc.compiler.pipeline import compile_spec
 from lmc.compiler.plan.why import explain_value
 from lmc.compiler.plan.write import write_plan
 from lmc.runtime.store.plan_files import read_plan
@@ -19,28 +19,6 @@ from lmc.spec.plan import Plan
 from lmc.spec.train import Train
 
 ROOT = Path(__file__).parent.parent.parent
-BASE = """
-tokenizer bytes : byte {}
-data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 64 }
-model small : transformer { tokenizer = bytes, layers = 2, width = 64, mixer : attention { heads = 2 } }
-train base { model = small, data = book, steps = 100, batch = 8 }
-"""
-Compile = Callable[..., Compiled]
-
-
-@pytest.fixture
-def compile_(tmp_path: Path) -> Compile:
-    def run(text: str, overlays: tuple[str, ...] = (), settings: tuple[str, ...] = ()) -> Compiled:
-        path = tmp_path / "case.lmspec"
-        path.write_text(text, encoding="utf-8")
-        return compile_spec(path, overlays, settings)
-
-    return run
-
-
-def plan_of(compiled: Compiled) -> Plan:
-    assert compiled.plan is not None, [(d.code, d.message) for d in compiled.diagnostics.items]
-    return compiled.plan
 
 
 def run_of(plan: Plan, name: str) -> tuple[Train, Any, Any]:
