@@ -29,7 +29,8 @@ _NAMING = {Glob, Jsonl, Parquet, Url, HfDataset}
 def files_of(spec: Any, root: Path) -> list[Path]:
     """Return the files that a spec reads, sorted by code point.
 
-    Raises LmcError (LM0701) for a file that is not there and for a pattern that matches none.
+    Raises LmcError: LM0701 for a file that is not there and for a pattern that matches none, LM0702 for a name that
+    no record can hold.
     """
     found: list[Path] = []
     cls: Any = type(spec)
@@ -49,7 +50,19 @@ def files_of(spec: Any, root: Path) -> list[Path]:
         found += module_files(spec.function.partition(":")[0], root)
     if isinstance(spec, Transformer) and isinstance(spec.weights, HfWeights) and spec.weights.folder is not None:
         found += weight_files(root / spec.weights.folder)
-    return sorted(found)
+    return sorted(map(_named, found))
+
+
+def _named(path: Path) -> Path:
+    """Return a path. Raises LmcError (LM0702) if it is no text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise LmcError(
+            Diagnostic("LM0702", f"the name of `{shown}` is not UTF-8", None, help="rename the file")
+        ) from error
+    return path
 
 
 @cache

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import re
 import sys
 import threading
@@ -311,3 +312,13 @@ def test_a_run_reads_documents(
     monkeypatch.chdir(folder)
     assert main(["run", "a.lmspec", "--device", "cpu"]) == 0
     assert "in 4 documents" in capsys.readouterr().out
+
+
+def test_names_that_no_record_can_hold_are_refused(folder: Path) -> None:
+    (folder / "pages").mkdir()
+    (folder / "pages" / os.fsdecode(b"caf\xe9.txt")).write_text("abc")
+    source = Glob(f"{folder}/pages/*.txt")
+    with pytest.raises(LmcError) as caught:
+        files_of(Text(source=source, tokenizer="t", seq_len=4), folder)
+    assert caught.value.diagnostic.code == "LM0702"
+    assert "caf\\udce9.txt" in caught.value.diagnostic.message
