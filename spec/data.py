@@ -15,7 +15,7 @@ Order = Literal["shuffle", "replace"]
 
 
 @variant("split")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Split:
     """Shares of a text, in order: the first `train`, then `valid`."""
 
@@ -24,7 +24,7 @@ class Split:
 
 
 @variant("data", "text")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Text:
     """Documents joined and cut into sequences of `seq_len` tokens; every position is trained."""
 
@@ -43,7 +43,7 @@ class Text:
 
 
 @variant("part")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Part:
     """A data set in a mixture."""
 
@@ -57,7 +57,7 @@ class Part:
 
 
 @variant("data", "mixture")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Mixture:
     """Examples of several data sets, at every moment within one of the shares of their weights."""
 
@@ -75,7 +75,7 @@ class Mixture:
 
 
 @variant("data", "dialogues")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Dialogues:
     """Dialogues written from templates over the rows of a table (ITL, arXiv 2508.20755)."""
 
@@ -114,7 +114,7 @@ class Dialogues:
 
 
 @variant("segment")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Segment:
     """A part of made data."""
 
@@ -122,7 +122,7 @@ class Segment:
 
 
 @variant("data", "mqar", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Mqar:
     """Multi-query associative recall: pairs of keys and values, then keys whose values are asked for.
 

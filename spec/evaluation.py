@@ -49,7 +49,7 @@ def _texts(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
 
 
 @variant("eval", "loss")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class LossEval:
     """Mean cross entropy of trained positions. Metrics: `loss` (nats per token), `bits_per_byte`."""
 
@@ -63,7 +63,7 @@ class LossEval:
 
 
 @variant("eval", "answers")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AnswersEval:
     """Answers to the questions of a dialogue data set, through the real tools; greedy unless `sample` says otherwise.
 
@@ -87,7 +87,7 @@ class AnswersEval:
 
 
 @variant("eval", "generate", revision=2)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class GenerateEval:
     """Samples, written to `samples.jsonl` and `samples.txt`. Metrics: `tokens`."""
 
@@ -106,7 +106,7 @@ class GenerateEval:
 
 
 @variant("eval", "per_token", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class PerTokenEval:
     """Share of trained positions whose likeliest token is right, the mean over examples. Metrics: `accuracy`."""
 

@@ -27,13 +27,13 @@ class Overrides:
 
 
 @variant("init", "itl")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitITL(Overrides):
     """Normal cut at 3 sigma, sigma = fan_in^-1/2 and width^-1/2 for embedding and head; no depth factor (ITL)."""
 
 
 @variant("init", "gpt2")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitGPT2(Overrides):
     """Normal with one sigma; projections into the residual stream divided by sqrt(2 layers) (GPT-2)."""
 
@@ -41,7 +41,7 @@ class InitGPT2(Overrides):
 
 
 @variant("init", "llama")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitLlama(Overrides):
     """`itl` with projections into the residual stream divided by a factor (Meta Lingua, `InitStdFactor`).
 
@@ -55,7 +55,7 @@ class InitLlama(Overrides):
 
 
 @variant("init", "small")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitSmall(Overrides):
     """Normal cut at 3 sigma, sigma = sqrt(2 / (5 width)) (Nguyen & Salazar 2019, eq. 1).
 
@@ -67,7 +67,7 @@ class InitSmall(Overrides):
 
 
 @variant("init", "xavier")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitXavier(Overrides):
     """Variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010, eq. 16); of tables of ids as well."""
 
@@ -76,7 +76,7 @@ class InitXavier(Overrides):
 
 
 @variant("init", "kaiming")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitKaiming(Overrides):
     """Variance gain^2 / fan (He et al. 2015, eqs. 10 and 14); of tables of ids as well."""
 
@@ -86,7 +86,7 @@ class InitKaiming(Overrides):
 
 
 @variant("init", "orthogonal")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitOrthogonal(Overrides):
     """Orthonormal rows or columns times a gain in the matrices of blocks (Saxe et al. 2014); tables of ids as `itl`."""
 
@@ -94,7 +94,7 @@ class InitOrthogonal(Overrides):
 
 
 @variant("init", "mup")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitMuP(Overrides):
     """The maximal update parametrisation for Adam (Yang et al. 2022, Tensor Programs V, tables 3 and 8).
 

@@ -9,7 +9,7 @@ from .schema import option, variant
 
 
 @variant("mesh")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Mesh:
     """How many devices a run uses and along which axes it is cut. Placement is never part of an identity."""
 

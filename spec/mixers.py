@@ -12,7 +12,7 @@ from .schema import option, variant
 
 
 @variant("mixer", "hyena", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Hyena:
     """Long convolutions, their filters computed by a small network, between gates (Poli et al. 2023, section 3)."""
 
@@ -30,7 +30,7 @@ class Hyena:
 
 
 @variant("mixer", "based", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Based:
     """Linear attention over a feature map of few dimensions (Arora et al. 2024, section 4)."""
 
@@ -47,7 +47,7 @@ class Based:
 
 
 @variant("mixer", "mamba", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Mamba:
     """A selective state-space layer (Gu & Dao 2023, section 3)."""
 

@@ -15,7 +15,7 @@ from .units import FilePath
 
 
 @variant("mixer", "attention")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Attention:
     """Grouped-query attention (Ainslie et al. 2023); one kv head per query head unless `kv_heads` says otherwise."""
 
@@ -60,7 +60,7 @@ class Attention:
 
 
 @variant("mixer", "gated")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class GatedRecurrence:
     """A small gated linear recurrence, h_t = f_t h_(t-1) + (1 - f_t) v_t.
 
@@ -73,7 +73,7 @@ class GatedRecurrence:
 
 
 @variant("mlp", "swiglu")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SwiGLU:
     """down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6)."""
 
@@ -92,7 +92,7 @@ class SwiGLU:
 
 
 @variant("mlp", "identity", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Identity:
     """Nothing: the block adds the norm of its residual stream."""
 
@@ -102,7 +102,7 @@ class Identity:
 
 
 @variant("norm", "rms")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class RMSNorm:
     """Root-mean-square normalisation with a gain (Zhang & Sennrich 2019, eq. 4)."""
 
@@ -110,7 +110,7 @@ class RMSNorm:
 
 
 @variant("scaling", "linear")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class LinearScaling:
     """Frequencies divided by `factor` (position interpolation, Chen et al. 2023)."""
 
@@ -118,7 +118,7 @@ class LinearScaling:
 
 
 @variant("scaling", "llama3")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Llama3Scaling:
     """Low frequencies divided by `factor`, high ones kept, those between interpolated (Llama 3.1, 2024).
 
@@ -132,7 +132,7 @@ class Llama3Scaling:
 
 
 @variant("scaling", "ntk")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class NtkScaling:
     """A larger base, theta factor^(h / (h - 2)) for heads of h channels: low frequencies are divided by `factor`.
 
@@ -143,7 +143,7 @@ class NtkScaling:
 
 
 @variant("scaling", "yarn")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class YarnScaling:
     """Low frequencies divided by `factor`, high ones kept, a ramp between, q and k scaled (YaRN, Peng et al. 2023).
 
@@ -175,7 +175,7 @@ Scaling = LinearScaling | Llama3Scaling | NtkScaling | YarnScaling
 
 
 @variant("positions", "rope")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Rope:
     """Rotary positions on half-split pairs (Su et al. 2021)."""
 
@@ -196,13 +196,13 @@ class Rope:
 
 
 @variant("positions", "alibi")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Alibi:
     """Scores of attention fall linearly with distance, by a slope of each head (Press et al. 2022)."""
 
 
 @variant("positions", "learned")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Learned:
     """A table of positions that is added to the embedding, drawn as that is."""
 
@@ -217,13 +217,13 @@ class Learned:
 
 
 @variant("positions", "nope")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Nope:
     """No positions."""
 
 
 @variant("weights", "hf")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class HfWeights:
     """Weights in the layout of Hugging Face: `config.json` and safetensors of a Llama architecture."""
 
@@ -290,7 +290,7 @@ class Stack:
 
 
 @variant("model", "transformer")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Transformer(Stack):
     """A decoder: embedding, pre-norm blocks of mixer and mlp, final norm, head."""
 
@@ -298,7 +298,7 @@ class Transformer(Stack):
 
 
 @variant("model", "residual", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Residual(Stack):
     """Blocks of any mixer and mlp around a residual stream, for the study of mixers (Zoology, Arora et al. 2023)."""
 

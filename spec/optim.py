@@ -20,7 +20,7 @@ def _two_decays(instance: Any, attribute: Any, value: tuple[float, ...]) -> None
 
 
 @variant("group")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Group:
     """Parameters that the rule treats in a way of their own; the first group that matches a parameter has it."""
 
@@ -56,7 +56,7 @@ class Rule:
 
 
 @variant("optim", "adamw")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AdamW(Rule):
     """AdamW (Loshchilov & Hutter 2019); `lr` is the peak that the schedule multiplies down from."""
 
@@ -68,7 +68,7 @@ class AdamW(Rule):
 
 
 @variant("optim", "sgd")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SGD(Rule):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013): v = momentum v + g, w = w - lr v."""
 
@@ -80,7 +80,7 @@ class SGD(Rule):
 
 
 @variant("adamw")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class MuonAdamW:
     """AdamW for what Muon is not meant for: embeddings, head, vectors, and whatever is no linear map of a block."""
 
@@ -96,7 +96,7 @@ class MuonAdamW:
 
 
 @variant("optim", "muon")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Muon(Rule):
     """Muon (Jordan et al. 2024): momentum, orthogonalised by Newton-Schulz, for the linear maps of the blocks."""
 

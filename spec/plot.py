@@ -14,7 +14,7 @@ Axis = Literal["linear", "log", "log2"]
 
 
 @variant("scale")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Scale:
     """Scales of the axes."""
 
@@ -23,7 +23,7 @@ class Scale:
 
 
 @variant("plot", "line")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class LinePlot:
     """Lines over runs or over steps, with a band over replicates; SVG and PNG.
 
@@ -66,7 +66,7 @@ class LinePlot:
 
 
 @variant("plot", "heatmap", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class HeatmapPlot:
     """A colour for every pair of x and y; SVG and PNG."""
 

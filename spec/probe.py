@@ -37,7 +37,7 @@ def sites(model: Any) -> Iterator[str]:
 
 
 @variant("on")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class On:
     """The examples on which a probe reads stored checkpoints."""
 
@@ -48,7 +48,7 @@ class On:
 
 
 @variant("donor")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Donor:
     """Another model, whose activations are put in."""
 
@@ -69,7 +69,7 @@ def _at_option() -> Any:
 
 
 @variant("probe", "activations")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ActivationsProbe:
     """Statistics of what passes through sites in the forward pass."""
 
@@ -91,7 +91,7 @@ class ActivationsProbe:
 
 
 @variant("probe", "gradients")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class GradientsProbe:
     """Statistics of the gradient of the loss with respect to sites, in the backward pass."""
 
@@ -114,7 +114,7 @@ class GradientsProbe:
 
 
 @variant("probe", "intervene", runs=False)
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InterveneProbe:
     """Activation patching: activations of another run are put in at sites (Vig et al. 2020; Meng et al. 2022)."""
 

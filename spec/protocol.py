@@ -23,7 +23,7 @@ READ_ONLY: Literal["read_only"] = "read_only"
 
 
 @variant("call")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ToolCall:
     """What a call looks like: `open`, `body`, `close`, then `handover` gives the turn away."""
 
@@ -47,7 +47,7 @@ class ToolCall:
 
 
 @variant("reply")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Reply:
     """What is injected after a call. In `prefix` and `suffix` the spelling of a declared special is that special."""
 
@@ -87,7 +87,7 @@ class ToolProtocol:
 
 
 @variant("protocol", "sql")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SqlProtocol(ToolProtocol):
     """A query with bound values (`:name`) and allow-listed splices (`{attribute}`) on a read-only connection."""
 
@@ -103,7 +103,7 @@ class SqlProtocol(ToolProtocol):
 
 
 @variant("protocol", "calculator")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class CalculatorProtocol(ToolProtocol):
     """Arithmetic: + - * / // % **, parentheses, sqrt, abs, round, min, max; exact where the result is rational."""
 
@@ -113,7 +113,7 @@ class CalculatorProtocol(ToolProtocol):
 
 
 @variant("protocol", "python")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class PythonProtocol(ToolProtocol):
     """A function of the user, called with the captures as keyword arguments of type str."""
 
@@ -123,7 +123,7 @@ class PythonProtocol(ToolProtocol):
 
 
 @variant("protocol", "search")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SearchProtocol(ToolProtocol):
     """Full text over a table: rows that have any of the words, best match (BM25) first."""
 
@@ -136,7 +136,7 @@ class SearchProtocol(ToolProtocol):
 
 
 @variant("automaton", "monitor")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Automaton:
     """The token automaton of a list of protocols over one tokenizer; made by the compiler."""
 

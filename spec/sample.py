@@ -9,7 +9,7 @@ from .schema import option, variant
 
 
 @variant("bias")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Bias:
     """A number that is added to the logit of one token."""
 
@@ -18,7 +18,7 @@ class Bias:
 
 
 @variant("sample")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Sample:
     """Bias and bans, then penalties, then temperature, `top_k`, `top_p` and `min_p`, in this order."""
 

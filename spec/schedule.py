@@ -30,7 +30,7 @@ def _multipliers(instance: Any, attribute: Any, value: tuple[float, ...]) -> Non
 
 
 @variant("schedule", "constant")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Constant:
     """The peak after a linear warm-up."""
 
@@ -38,7 +38,7 @@ class Constant:
 
 
 @variant("schedule", "cosine")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Cosine:
     """Linear warm-up to the peak, then half a cosine down to `floor` at the last step."""
 
@@ -47,7 +47,7 @@ class Cosine:
 
 
 @variant("schedule", "linear")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Linear:
     """Linear warm-up to the peak, then a line down to `floor` at the last step."""
 
@@ -56,7 +56,7 @@ class Linear:
 
 
 @variant("schedule", "inverse_sqrt")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InverseSqrt:
     """Linear warm-up to the peak, then that times (warmup / step)^power, at least `floor` (Vaswani et al. 2017)."""
 
@@ -66,7 +66,7 @@ class InverseSqrt:
 
 
 @variant("schedule", "wsd")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class WarmupStableDecay:
     """Linear warm-up, the peak, and over the last `cooldown` steps down to `floor` (Hu et al. 2024, MiniCPM).
 
@@ -82,7 +82,7 @@ class WarmupStableDecay:
 
 
 @variant("schedule", "table")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class StepTable:
     """The peak times multipliers at listed steps; the first and the last one hold beyond the list."""
 
@@ -94,7 +94,7 @@ class StepTable:
 
 
 @variant("schedule", "product")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Product:
     """The peak times the multipliers of its parts; that of a part is its value divided by the peak."""
 

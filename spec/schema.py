@@ -114,6 +114,7 @@ def variant(kind: str, name: str = "", *, revision: int = 1, runs: bool = True) 
     """Register a class as a variant of a kind; raise `revision` when its numerical meaning changes.
 
     With `runs=False` the language is ahead of this version: the compiler types and checks it, `lmc run` refuses it.
+    Classes say `repr=False`, as one function shows them all: attrs would compile one for each at every start.
     """
 
     def register(cls: type[_T]) -> type[_T]:
@@ -122,9 +123,16 @@ def variant(kind: str, name: str = "", *, revision: int = 1, runs: bool = True) 
         cls.lmc_variant = name  # type: ignore[attr-defined]
         cls.lmc_revision = revision  # type: ignore[attr-defined]
         cls.lmc_runs = runs  # type: ignore[attr-defined]
+        cls.__repr__ = _shown  # type: ignore[method-assign]
         return cls
 
     return register
+
+
+def _shown(spec: Any) -> str:
+    """Return the call that makes a spec."""
+    said = ", ".join(f"{name}={getattr(spec, name)!r}" for name in fields(type(spec)))
+    return f"{type(spec).__name__}({said})"
 
 
 def kind_of(cls: type) -> str:

@@ -15,7 +15,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @variant("source", "jsonl")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Jsonl:
     """One document a line, each a JSON object (JSON Lines)."""
 
@@ -24,7 +24,7 @@ class Jsonl:
 
 
 @variant("source", "parquet")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Parquet:
     """One document a row of Apache Parquet; needs `lmc[data]`."""
 
@@ -33,7 +33,7 @@ class Parquet:
 
 
 @variant("source", "url")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Url:
     """A file that is downloaded once to the user's cache; its digest says which bytes are meant."""
 
@@ -44,7 +44,7 @@ class Url:
 
 
 @variant("source", "hf")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class HfDataset:
     """A data set as the datasets library reads it; needs `lmc[data]`."""
 

@@ -10,7 +10,7 @@ from .units import Steps
 
 
 @variant("stage")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Stage:
     """What a training is over some of its steps.
 

@@ -18,7 +18,7 @@ def _distinct(instance: Any, attribute: Any, value: tuple[str, ...]) -> None:
 
 
 @variant("table", "people")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class People:
     """A made table of people, key `name` (ITL, arXiv 2508.20755; every first-last pair once, order by `seed`)."""
 
@@ -41,7 +41,7 @@ class People:
 
 
 @variant("table", "")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Table:
     """A table that the store already holds."""
 
@@ -50,7 +50,7 @@ class Table:
 
 
 @variant("store", "sqlite")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Sqlite:
     """An SQLite file. Tables with a variant are made; a file whose tables are all described must exist."""
 
@@ -59,7 +59,7 @@ class Sqlite:
 
 
 @variant("store", "duckdb")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Duckdb:
     """A DuckDB file. Tables with a variant are made; a file whose tables are all described must exist."""
 
@@ -68,7 +68,7 @@ class Duckdb:
 
 
 @variant("store", "postgres")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Postgres:
     """A PostgreSQL database. Its tables are described and must exist; what they hold is not part of any digest."""
 

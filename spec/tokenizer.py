@@ -39,7 +39,7 @@ ENCODINGS: dict[str, tuple[int, frozenset[str]]] = {
 
 
 @variant("tokenizer", "byte")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ByteTokenizer:
     """One token per UTF-8 byte (ids 0..255), then the declared special tokens in order."""
 
@@ -52,7 +52,7 @@ class ByteTokenizer:
 
 
 @variant("tokenizer", "tiktoken")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class TiktokenTokenizer:
     """Byte-level BPE of the tiktoken library (Sennrich et al. 2016; Radford et al. 2019)."""
 
@@ -77,7 +77,7 @@ class TiktokenTokenizer:
 
 
 @variant("tokenizer", "bpe")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class BpeTokenizer:
     """Byte-level BPE trained on a text when the graph runs.
 
@@ -101,7 +101,7 @@ class BpeTokenizer:
 
 
 @variant("tokenizer", "hf")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class HfTokenizer:
     """A `tokenizer.json` of the tokenizers library: byte-level BPE, or SentencePiece with byte fallback."""
 

@@ -10,13 +10,13 @@ from .schema import option, variant
 
 
 @variant("track", "tensorboard")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class TensorBoard:
     """Event files in the run's folder, which `tensorboard --logdir runs` shows; needs `lmc[track]`."""
 
 
 @variant("track", "wandb")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Wandb:
     """A run of Weights & Biases, whose files are in the run's folder; needs `lmc[track]`."""
 

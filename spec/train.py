@@ -21,7 +21,7 @@ Dtype = Literal["fp32", "bf16"]
 
 
 @variant("loss")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Loss:
     """What a training minimises: cross entropy, and what is added to it. Evaluations of `loss` stay cross entropy."""
 
@@ -38,7 +38,7 @@ class Loss:
 
 
 @variant("every")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Every:
     """How often a training is looked at; changes no bit of it."""
 
@@ -60,7 +60,7 @@ class Every:
 
 
 @variant("keep")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Keep:
     """Which checkpoints stay; the last whole one always does."""
 
@@ -81,7 +81,7 @@ class Keep:
 
 
 @variant("precision")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Precision:
     """The dtypes of a training; loss, and the means of normalisation, are in fp32 whatever is said here."""
 
@@ -91,7 +91,7 @@ class Precision:
 
 
 @variant("remat")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Remat:
     """Activation checkpointing: activations that are computed again in the backward pass instead of kept."""
 
@@ -102,7 +102,7 @@ class Remat:
 
 
 @variant("profile")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Profile:
     """What is measured of a training beyond the light profile that every run has."""
 
@@ -112,7 +112,7 @@ class Profile:
 
 
 @variant("limits")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Limits:
     """What a training may take in one go before it leaves with a checkpoint; changes no bit of it."""
 
@@ -131,7 +131,7 @@ class Limits:
 
 
 @variant("secrets")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Secrets:
     """Variables of the environment that hold what is secret; neither they nor their names change what a run is."""
 
@@ -140,7 +140,7 @@ class Secrets:
 
 
 @variant("stop")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Stop:
     """When a training ends before its last step."""
 
@@ -152,7 +152,7 @@ class Stop:
 
 
 @variant("start", "checkpoint")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InitCheckpoint:
     """The weights of another training at a step: to go on from it, or to branch off."""
 
@@ -162,7 +162,7 @@ class InitCheckpoint:
 
 
 @variant("train")
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Train:
     """A training run: the loss is the mean over the trained positions of the whole step."""
 

@@ -77,3 +77,9 @@ def test_references_and_closure_follow_the_fields() -> None:
     nodes = {name: Node(name, spec) for name, spec in [("m", model), ("d", data), ("run", train), ("other", train)]}
     assert list(references(data)) == ["t", "s", "p"]
     assert closure({**nodes, "d": Node("d", model)}, ["run"]) == ["m", "d", "run"]
+
+
+@pytest.mark.parametrize("spec", EXAMPLES, ids=lambda spec: type(spec).__name__)
+def test_a_spec_is_shown_as_the_call_that_makes_it(spec: Any) -> None:
+    known = {cls.__name__: cls for cls in [*VARIANTS, Env, Expr, Glob, Pattern]}
+    assert eval(repr(spec), known) == spec
