@@ -175,7 +175,8 @@ def _costs(plan: Plan, block: BlockState) -> Iterator[str]:
     for name, unit in (("tokens", ""), ("flops", "FLOP")):
         values = [getattr(e, name) for _, e in found]
         open_ = [getattr(e, name) for e in left]
-        line = f"{span(values)} {unit}".rstrip() + f" a run{shorter}"
+        of_a_run = (f" {unit}" if unit else "") + f" a run{shorter}"
+        line = span(values) + (of_a_run if any(value is not None for value in values) else "")
         if len(found) > 1 and left and None not in open_:
             line += f"; {about(sum(open_))} for the {len(left):,} that are not done"
         yield f"    {'compute' if unit else name:<11} {line}"

@@ -133,3 +133,14 @@ def test_status_follows_a_run_from_its_first_record_to_a_stop(folder: Path, capf
     run = status(capfd)
     assert (run["state"], run["seconds_left"]) == ("stopped", None)
     assert run["step"] == planned(capfd)["runs"][1]["step"] > 0
+
+
+def test_what_a_vocabulary_decides_is_known_only_to_the_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    spec = SPEC.replace('byte { specials = ["<|eod|>"] }', 'hf { file = file("tokenizer.json") }')
+    (folder / "case.lmspec").write_text(spec.split("grid sweep")[0])
+    (folder / "tokenizer.json").write_text("{}")  # no plan reads it
+    assert main(["plan", "case.lmspec"]) == 0
+    shown = [line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines()]
+    told = {words[0]: words[1] for words in shown if len(words) == 2}
+    assert told["parameters"] == told["compute"] == "known only to the run"
+    assert told["tokens"] == "192 a run"
