@@ -86,5 +86,6 @@ def _value_span(axis: Axis, value: Any) -> Span:
     """Return where a value of an axis is written; where all of them are, if they are no list of values."""
     values = [plain(one.value) for one in axis.values]
     if isinstance(axis.place, tree.ListExpr) and len(axis.place.items) == len(values):
-        return axis.place.items[values.index(value)].span
+        same = [type(one) is type(value) and one == value for one in values]  # to Python `true` is 1
+        return axis.place.items[same.index(True)].span
     return axis.place.span

@@ -144,3 +144,10 @@ def test_the_failing_value_of_an_axis_is_marked(tmp_path: Path) -> None:
     (told,) = compile_spec(path).diagnostics.items
     assert (told.code, told.span and told.span.text) == ("LM0507", "33")
     assert [label.span.line for label in told.labels] == [22]
+
+
+def test_the_failing_value_is_marked_beside_one_that_python_takes_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("model.width = [32, 64]", "model.tied = [true, 1]"), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert (told.code, told.span and told.span.text) == ("LM0507", "1")
