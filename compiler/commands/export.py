@@ -90,7 +90,9 @@ def _write(found: dict[str, Any], options: argparse.Namespace, format_: str) -> 
         with options.output.open("w", encoding="utf-8") as file:
             file.writelines(pieces)
     except OSError as error:
-        raise fail("LM0804", f"`{options.output}` cannot be written: {error.strerror}") from error
+        raise fail(
+            "LM0804", f"`{options.output}` cannot be written: {error.strerror}", help="choose another file"
+        ) from error
     print(f"{options.output}: {_count(len(found['runs']))}")
     return 0
 

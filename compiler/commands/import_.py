@@ -41,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         options.output.write_text(found.text, encoding="utf-8")
     except OSError as error:
-        raise fail("LM0804", f"`{options.output}` cannot be written: {error.strerror}") from error
+        raise fail(
+            "LM0804", f"`{options.output}` cannot be written: {error.strerror}", help="choose another file"
+        ) from error
     return _checked(options.output)
 
 

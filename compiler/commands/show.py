@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             options.svg.write_text(as_svg(drawing), encoding="utf-8")
         except OSError as error:
             message = f"`{options.svg}` cannot be written: {error.strerror}"
-            raise LmcError(Diagnostic("LM0804", message, None)) from error
+            raise LmcError(Diagnostic("LM0804", message, None, help="choose another file")) from error
         print(options.svg)
     else:
         print(as_text(drawing), end="")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import yaml
 from attrs import Factory, define, frozen
 
-from ...spec.diagnostic import Diagnostic, Diagnostics
+from ...spec.diagnostic import Diagnostic, Diagnostics, Label
 from ...spec.span import Source, Span
 
 LARGEST = 256 * 1024
@@ -149,9 +149,9 @@ class _Reader:
             name = self._key(key)
             if name in own:
                 first = self._span(own[name][0])
-                self.diagnostics.error(
-                    "LM1002", self._span(key), f"`{name}` is there twice; the first is in line {first.line}"
-                )
+                message = f"`{name}` is there twice; the first is in line {first.line}"
+                labels = (Label(first, "first here"),)
+                self.diagnostics.error("LM1002", self._span(key), message, labels=labels, help="remove one of them")
                 raise Unreadable
             own[name] = (key, value)
         yield from ((name, value) for name, value in merged.items() if name not in own)

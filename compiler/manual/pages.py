@@ -24,7 +24,8 @@ def write_manual(folder: Path) -> int:
             path.write_text(text, encoding="utf-8")
             count += 1
     except OSError as error:
-        raise LmcError(Diagnostic("LM0804", f"`{folder}` cannot be written: {error.strerror}", None)) from error
+        message = f"`{folder}` cannot be written: {error.strerror}"
+        raise LmcError(Diagnostic("LM0804", message, None, help="choose another folder")) from error
     return count
 
 

@@ -28,9 +28,11 @@ def write_plan(plan: Plan, sourcemap: Iterable[str], folder: Path) -> None:
         (partial / SOURCEMAP).write_text("".join(line + "\n" for line in sourcemap), encoding="utf-8")
         _put(partial, folder)
     except OSError as error:
-        raise LmcError(
-            Diagnostic("LM0804", f"the plan cannot be written to `{folder}`: {error.strerror}", None)
-        ) from error
+        message, help = (
+            f"the plan cannot be written to `{folder}`: {error.strerror}",
+            "make its parent a writable folder",
+        )
+        raise LmcError(Diagnostic("LM0804", message, None, help=help)) from error
 
 
 def _put(partial: Path, folder: Path) -> None:

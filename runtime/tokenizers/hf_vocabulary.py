@@ -49,7 +49,7 @@ def token_bytes(data: Mapping[str, Any], vocabulary: Mapping[str, int], name: st
 
 def refused(name: str, reason: str) -> LmcError:
     """Return the error for a tokenizer that does not fit."""
-    help = "byte-level BPE and SentencePiece with byte fallback are supported"
+    help = "use byte-level BPE, or SentencePiece with byte fallback"
     return LmcError(Diagnostic("LM0708", f"the tokenizer `{name}` is not supported: {reason}", None, help=help))
 
 

@@ -221,7 +221,7 @@ def _check(spec: Rule, paths: list[str]) -> None:
             taken = any(fnmatchcase(path, group.match) for path in paths)
             why = "groups before it have all that it matches" if taken else f"no parameter matches `{group.match}`"
             near = ", ".join(_nearest(group.match, paths))
-            help = "put it before them" if taken else f"paths are like {near}"
+            help = "put it before them" if taken else f"write a glob that paths match, such as those of {near}"
             raise LmcError(Diagnostic("LM0411", f"`group {name}` is of nothing: {why}", None, help=help))
         left = [path for path in left if path not in matched]
 

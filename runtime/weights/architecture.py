@@ -30,7 +30,7 @@ def read_architecture(folder: Path) -> Transformer:
     config = read_object(path)
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
-        raise _unsupported(path, f"the architecture `{kind}`", f"supported are {', '.join(MODEL_TYPES)}")
+        raise _unsupported(path, f"the architecture `{kind}`", f"use weights of one of {', '.join(MODEL_TYPES)}")
     _refuse(path, config, kind)
     width, heads = _whole(path, config, "hidden_size"), _whole(path, config, "num_attention_heads")
     default_kv = {"num_key_value_heads": heads} if kind == "llama" else {}

@@ -33,7 +33,7 @@ class Tensors:
         part = handle.get_slice(name)
         if part.get_dtype() not in FLOATS:
             message = f"tensor `{name}` of `{path}` is {part.get_dtype()}"
-            raise LmcError(Diagnostic("LM0714", message, None, help=f"supported are {', '.join(FLOATS)}"))
+            raise LmcError(Diagnostic("LM0714", message, None, help=f"store it as one of {', '.join(FLOATS)}"))
         return tuple(part.get_shape())
 
     def read(self, name: str) -> Tensor:

@@ -78,7 +78,7 @@ def config_of(spec: Transformer, positions: int) -> dict[str, Any]:
     """
     mixer, rope, mlp = spec.mixer, spec.positions, spec.mlp
     if reason := _inexpressible(spec):
-        help = "a model with attention and rope in radians can be exported"
+        help = "export a model with attention and rope in radians"
         raise LmcError(Diagnostic("LM0716", f"transformers has no Llama with {reason}", None, help=help))
     assert isinstance(mixer, Attention)
     assert isinstance(rope, Rope)

@@ -13,7 +13,7 @@ lmc run s.lmspec
 error[LM0411]: `group norms` is of nothing: no parameter matches `*nrom*`  s.lmspec:4:7
  4 | train base {
    |       ^^^^
-   = help: paths are like norm.gain, unembed.weight, blocks.0.mlp_norm.gain
+   = help: write a glob that paths match, such as those of norm.gain, unembed.weight, blocks.0.mlp_norm.gain
 ---
 sed -i 's/nrom/norm/' s.lmspec
 lmc run s.lmspec

@@ -16,7 +16,7 @@ lmc run s.lmspec
 error[LM0708]: the tokenizer `tokenizer.json` is not supported: it is WordPiece  s.lmspec:4:7
  4 | train base { model = small, data = book, steps = 6, batch = 4 }
    |       ^^^^
-   = help: byte-level BPE and SentencePiece with byte fallback are supported
+   = help: use byte-level BPE, or SentencePiece with byte fallback
 ---
 sed -i 's/hf { .*json") }/byte {}/' s.lmspec
 lmc run s.lmspec

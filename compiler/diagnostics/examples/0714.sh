@@ -14,7 +14,7 @@ lmc run again.lmspec
 error[LM0714]: `folder/config.json` asks for the architecture `gpt_bigcode`  again.lmspec:4:7
  4 | train base { model = small, data = book, steps = 6, batch = 4 }
    |       ^^^^
-   = help: supported are llama, mistral, qwen2
+   = help: use weights of one of llama, mistral, qwen2
 ---
 sed -i 's/gpt_bigcode/llama/' folder/config.json
 lmc run again.lmspec

@@ -9,7 +9,7 @@ lmc run s.lmspec
 lmc export base -o folder
 ---
 error[LM0716]: transformers has no Llama with a gated mixer
-   = help: a model with attention and rope in radians can be exported
+   = help: export a model with attention and rope in radians
 ---
 rm -r runs
 sed -i 's/gated {}/attention { heads = 2 }/' s.lmspec

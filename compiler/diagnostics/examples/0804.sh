@@ -9,6 +9,7 @@ echo 'in the way' > build
 lmc compile s.lmspec
 ---
 error[LM0804]: the plan cannot be written to `build/s`: File exists
+   = help: make its parent a writable folder
 ---
 rm build
 lmc compile s.lmspec

@@ -11,6 +11,9 @@ lmc import run.yaml -o s.lmspec
 error[LM1002]: `steps` is there twice; the first is in line 2           run.yaml:3:1
  3 | steps: 70
    | ^^^^^
+ 2 | steps: 60
+   | ^^^^^ first here
+   = help: remove one of them
 ---
 cat > run.yaml <<'END'
 name: tiny
