@@ -191,10 +191,6 @@ class Cell:
         inner = self.slot(name)
         return [] if inner is None else [inner]
 
-    def written_slots(self) -> list[Cell]:
-        """Return the cells of the slots that something was said about."""
-        return [inner for name in self.slots if (inner := self.slot(name)) is not None]
-
     def block_named(self, name: str) -> Cell | None:
         """Return the repeated block of that name."""
         return next((blocks[name] for blocks in self.named.values() if name in blocks), None)
