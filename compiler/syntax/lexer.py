@@ -165,6 +165,7 @@ class _Separator:
         while self.open:
             opening, _ = self.open.pop()
             yield self._made(OPENING[opening.type], place)
+        self.suspect = None
         if kind is not None:
             yield self._made("_SEP", place)
             self.separated = True
@@ -181,6 +182,8 @@ class _Separator:
             opening, at = self.open.pop()
             if token.type == "RBRACE" and self.suspect is None and self._is_further_left(token, opening):
                 self.suspect = opening, at, token
+            if not self.open:
+                self.suspect = None
         elif not self.open or token.type == "RBRACE":
             span = Span(self.source, token.start_pos or 0, token.end_pos or 0)
             self.diagnostics.error("LM0102", span, f"`{token}` closes nothing", help="remove it")

@@ -304,6 +304,8 @@ class _Driver:
             error("LM0102", span, f"the statement ends too early{after}", help="go on, or remove it")
         else:
             help = _expected(parser)
+            if before is None and help == SEPARATE:
+                help = ""
             comma = before is not None and help == SEPARATE and token.type in ("NAME", "STRING")
             end_before = (before.end_pos or 0) if before is not None else 0
             edits = (Edit(Span(self.source, end_before, end_before), ","),) if comma else ()
