@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .present import Present
 
 SHOWN = 10
 """Most lines of a lock in a message."""
+OURS = re.compile(rb"^lmc-lock \d", re.MULTILINE)
 
 
 def read_lock(header: Header) -> Lock | None:
@@ -80,16 +82,27 @@ def locked(plan: Plan) -> Relocked:
     """Write what all nodes of a plan read into the lock; the hub is asked for every commit.
 
     What the lock says of other inputs goes, unless the plan has changes of the command line and so is not all that
-    the spec says. A damaged lock is then replaced. Raises as `relocked` does.
+    the spec says. A damaged lock is then replaced, but no file that is none: LM0702. Raises as `relocked` does.
     """
     try:
         known = read_lock(plan.header) or Lock()
     except LmcError:
         if _amended(plan.header):
             raise
+        _check_ours(plan.header)
         known = Lock()
     found = _resolved(plan, plan.nodes, Lock())
     return _write(plan, known, known.with_values(found) if _amended(plan.header) else Lock(found))
+
+
+def _check_ours(header: Header) -> None:
+    """Raise LmcError (LM0702) if what lies where the lock of a spec would be is something else."""
+    path = lock_path(header)
+    assert path is not None
+    text = path.read_bytes()
+    if text.strip() and OURS.search(text) is None:
+        help = "name the spec otherwise, or move that file away"
+        raise LmcError(Diagnostic("LM0702", f"`{path}` is no lock of lmc, and stays as it is", None, help=help))
 
 
 def _resolved(plan: Plan, nodes: Collection[str], keep: Lock) -> dict[Input, str]:

@@ -168,3 +168,11 @@ def test_without_a_lock_there_is_nothing_to_check(folder: Path, capfd: pytest.Ca
     (folder / "book.txt").unlink()
     assert "error[LM0701]: file" in said(capfd, 1, "lock", "case.lmspec")
     assert not (folder / "case.lock").exists()
+
+
+def test_a_file_of_something_else_stays(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = folder / "case.lock"
+    path.write_text(other := 'version = 1\n[[package]]\nname = "torch"\n')
+    assert main(["lock", str(folder / "case.lmspec")]) == 1
+    assert "error[LM0702]" in capfd.readouterr().err
+    assert path.read_text() == other
