@@ -62,7 +62,11 @@ _TABLE = (
     ("LM0201", "unknown kind", "A top-level block begins with one of twelve kinds."),
     ("LM0202", "unknown variant", "After the colon stands a variant of the kind, or a block of the same kind."),
     ("LM0203", "unknown field", "The block has no field of that name; nothing is ever dropped silently."),
-    ("LM0205", "a name is defined twice", "A file has one namespace for blocks, constants and imports."),
+    (
+        "LM0205",
+        "a name is defined twice",
+        "A file has one namespace for blocks, constants and imports, and a block sets a field once.",
+    ),
     ("LM0206", "a circle of inheritance or imports", "A block cannot start from itself, nor a file import itself."),
     ("LM0207", "undefined name", "Bare words are references; quote a word that is meant as a value."),
     ("LM0208", "ambiguous name", "A first name that is a field and a name of the file needs `this.` or `file.`."),

@@ -100,7 +100,8 @@ def compiled(folder: Path, text: str) -> Plan:
 
 def alone(folder: Path, written: tuple[str, ...]) -> tuple[Plan, Point]:
     """Compile a run whose values are written into it."""
-    text = TEXT + "train point : base {\n" + "".join(f"  {line}\n" for line in written) + "}\n"
+    last = {line.partition(" = ")[0]: line for line in written}
+    text = TEXT + "train point : base {\n" + "".join(f"  {line}\n" for line in last.values()) + "}\n"
     plan = compiled(folder, text.replace("run = base", "run = point"))
     return plan, next(point for point in plan.points if point.grid == "point")
 

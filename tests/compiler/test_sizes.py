@@ -16,7 +16,7 @@ data book : text { source = file("book.txt"), tokenizer = bytes, seq_len = 16 }
 data asked : dialogues { tokenizer = bytes, rows = facts.people, count = 4, templates = files("t*.txt"), seq_len = 16 }
 data both : mixture { tokenizer = bytes, seq_len = 16, part a { data = book }, part b { data = DATA } }
 model small : transformer { tokenizer = bytes, layers = 1, width = 16, mixer : attention { heads = 2 } }
-train base { model = small, data = book, steps = 100, batch = 8 }
+train start { model = small, data = book, steps = 100, batch = 8 }
 """
 RISING = "linear { warmup = 10, floor = 2 }"
 
@@ -28,15 +28,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compiled(said: str, data: str = "book") -> Compiled:
-    text = SPEC.replace("DATA", data).replace("batch = 8 }", f"batch = 8, {said} }}" if said else "batch = 8 }")
-    Path("case.lmspec").write_text(text, encoding="utf-8")
+    text = SPEC.replace("DATA", data)
+    Path("case.lmspec").write_text(f"{text}train base : start {{ {said} }}\n", encoding="utf-8")
     return compile_spec(Path("case.lmspec"))
 
 
 def run_id(said: str) -> str:
     plan = compiled(said).plan
     assert plan is not None, said
-    return plan.points[0].run
+    return next(point.run for point in plan.points if point.grid == "base")
 
 
 def test_a_schedule_is_part_of_what_a_run_is_and_none_is_not(folder: Path) -> None:
@@ -47,12 +47,14 @@ def test_a_schedule_is_part_of_what_a_run_is_and_none_is_not(folder: Path) -> No
 
 
 def test_floors_and_steps_are_computed_in_the_train(folder: Path) -> None:
-    plan = compiled(
+    said = (
         "batch_schedule : linear { warmup = 0.1 * steps, floor = batch / 4 }, "
         "length_schedule : table { at = [1, steps // 2], factors = [0.25, 1] }"
-    ).plan
+    )
+    plan = compiled(said).plan
     assert plan is not None
-    (train,) = (node.spec for node in plan.nodes.values() if isinstance(node.spec, Train))
+    train = plan.nodes[run_id(said)].spec
+    assert isinstance(train, Train)
     assert train.batch_schedule == Linear(warmup=10, floor=2.0)
     assert train.length_schedule == StepTable(at=(1, 50), factors=(0.25, 1.0))
     assert train.tokens is None
