@@ -17,7 +17,12 @@ SHOWN = 3
 
 def once(ordered: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Return diagnostics without those that follow from others; they come in the order of files and places."""
-    return _one_a_name(_of_sound_blocks(_until_braces_match(list(ordered))))
+    return _one_a_name(without_consequences(ordered))
+
+
+def without_consequences(ordered: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return diagnostics without what is told only because a text could not be read; names stay told at each place."""
+    return _of_sound_blocks(_until_braces_match(list(ordered)))
 
 
 def _until_braces_match(found: list[Diagnostic]) -> list[Diagnostic]:

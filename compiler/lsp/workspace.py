@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 from ...spec.diagnostic import Diagnostic, Diagnostics
 from ...spec.plan import Header
 from ...spec.span import Source, Span
+from ..diagnostics.once import without_consequences
 from ..pipeline import load_program
 from ..plan.build import PlanBuilder
 from ..resolve.declare import Loader, Module
@@ -155,7 +156,7 @@ class Workspace:
         try:
             program = load_program(loader, path)
             if program is None:
-                return Analysis(path, read, tuple(found.items))
+                return Analysis(path, read, tuple(without_consequences(found.items)))
             if len(self._spoken) > MOST_AUTOMATA:
                 self._spoken.clear()
             look = Look(self._unchanged, program, cancelled)
@@ -169,7 +170,8 @@ class Workspace:
             place = Span(Source(str(path), ""), 0, 0)
             failure = Diagnostic("", f"internal error of lmc, please report it with this file: {error!r}", place)
             return Analysis(path, read, (*found.items, failure), program=program)
-        return Analysis(path, read, tuple(found.items), look.counts, program, builder)
+        found.sort([module.source.path for module in loader.modules.values()])
+        return Analysis(path, read, tuple(without_consequences(found.items)), look.counts, program, builder)
 
     def _parse(self, path: Path, shown: str, found: Diagnostics, read: dict[Path, Stamp]) -> tree.File | None:
         key = path.resolve()

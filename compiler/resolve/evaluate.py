@@ -96,7 +96,10 @@ class Evaluator(Expressions):
             raise problem("LM0303", span, f"`{name}` must be {bound}, got {shown(value)}") from error
 
     def _late(self, cell: Cell, name: str, setting: Setting) -> Any:
-        assert not isinstance(setting.expr, Constant | AxisRead)
+        if isinstance(setting.expr, Constant | AxisRead):
+            message = f"`{name}` is read while a run goes on or behind it: no axis varies it"
+            help = "write a block for each, derived from the base: train early : base { stop.when = ... }"
+            raise problem("LM0501", setting.expr.span, message, help=help)
         if fields(cell.cls)[name].metadata["many"]:
             listed = setting.expr.items if isinstance(setting.expr, tree.ListExpr) else (setting.expr,)
             return tuple(late_expression(item, setting.scope) for item in listed)

@@ -12,6 +12,7 @@ import lmc.compiler.plan.overlays as overlays
 from lmc.compiler.lsp.pieces import Pieces
 from lmc.compiler.lsp.unchanged import Cancelled
 from lmc.compiler.lsp.workspace import Analysis, Workspace
+from lmc.compiler.pipeline import compile_spec
 from lmc.compiler.syntax.parse import parse
 from lmc.spec.diagnostic import Diagnostics
 from lmc.spec.span import Source
@@ -300,3 +301,18 @@ def test_grids_that_are_known_as_a_whole_are_counted_at_once(tmp_path: Path) -> 
     stop.set()
     with pytest.raises(Cancelled):
         workspace.whole_analysis(main, stop)
+
+
+def test_what_follows_from_braces_that_do_not_match_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "shared.lmspec").write_text(SHARED, "utf-8")
+    text = MAIN.replace("steps = 10, batch = 2 }\neval held", "steps = 10, batch = \neval held").replace(
+        "4\n", "4 }\n", 1
+    )
+    path = tmp_path / "main.lmspec"
+    path.write_text(text, "utf-8")
+    workspace = Workspace()
+    workspace.write(path, text)
+    (found,) = workspace.analysis(path).diagnostics
+    (told,) = compile_spec(path).diagnostics.items
+    assert (found.code, found.message) == (told.code, told.message)
+    assert found.code.startswith("LM01")
