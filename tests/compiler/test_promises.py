@@ -42,7 +42,7 @@ def compile_(tmp_path: Path) -> Compile:
         ("train w : base { optim { lr = 1e-3 }, optim { clip = 1.0 } }", "LM0210", "optim"),
         ("model m : small { mixer { heads = 4 }, mixer { window = 4 } }", "LM0210", "mixer"),
         ("grid h { base = base, over { batch = [1] }, over { steps = [2] } }", "LM0210", "over"),
-        ("grid h { base = base, over { stop.when = [none] } }", "LM0507", "none"),
+        ("grid h { base = base, over { stop.when = [none] } }", "LM0501", "[none]"),
         ("train w : base { batch = 4, batch = 8 }", "LM0205", "batch"),
         ("train w : base { optim { lr = 1e-3 }, optim.lr = 1e-2 }", "LM0205", "optim.lr"),
     ],
