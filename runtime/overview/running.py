@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,16 +53,8 @@ def progress(store: RunStore) -> list[RunProgress]:
     Of those that are done the index tells all; the others are asked in their folders.
     """
     entries = store.entries().values()
-    scored = {(entry.block, entry.name): entry for entry in entries if entry.kind == "eval"}
-    names: dict[tuple[str, str], list[str]] = {}
-    for block, name in scored:
-        run, _, evaluation = name.rpartition(" ")
-        names.setdefault((block, run), []).append(evaluation)
-    found = []
-    for entry in entries:
-        if entry.kind == "train":
-            evals = {name: scored[entry.block, f"{entry.name} {name}"] for name in names.get(_key(entry), [])}
-            found.append(_progress(store, entry, evals))
+    evals = _evaluations(store, entries)
+    found = [_progress(store, entry, evals.get(entry.folder, {})) for entry in entries if entry.kind == "train"]
     return sorted(found, key=lambda run: run.time)
 
 
@@ -72,8 +64,31 @@ def others_running(store: RunStore) -> list[tuple[str, str]]:
     return [(entry.kind, entry.name) for entry in entries if held(store.path / entry.folder)]
 
 
-def _key(entry: Entry) -> tuple[str, str]:
-    return entry.block, entry.name
+def _evaluations(store: RunStore, entries: Iterable[Entry]) -> dict[str, dict[str, Entry]]:
+    """Return the evaluations of each training by its folder, then by name; of two of a name, the newest."""
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.kind == "train":
+            runs.setdefault(entry.id, []).append(entry)
+    found: dict[str, dict[str, Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.time):
+        looked_at = _looked_at(store, entry, runs.get(entry.run, [])) if entry.kind == "eval" else None
+        if looked_at is not None:
+            found.setdefault(looked_at.folder, {})[entry.name.rpartition(" ")[2]] = entry
+    return found
+
+
+def _looked_at(store: RunStore, evaluation: Entry, runs: list[Entry]) -> Entry | None:
+    """Return the training that an evaluation is of, among those of its id: the one whose inputs are its own, too."""
+    if len(runs) < 2:
+        return runs[0] if runs else None
+    own = _inputs(store, evaluation)
+    return max((r for r in runs if _inputs(store, r) <= own), key=lambda r: len(_inputs(store, r)), default=None)
+
+
+def _inputs(store: RunStore, entry: Entry) -> set[str]:
+    """Return the digests of what a node, or what its identity covers, reads."""
+    return set(read_node(store.path / entry.folder / NODE).get("made", {}).get("inputs", {}).values())
 
 
 def _progress(store: RunStore, entry: Entry, evals: dict[str, Entry]) -> RunProgress:

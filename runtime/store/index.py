@@ -20,9 +20,12 @@ from ...spec.diagnostic import Diagnostic, LmcError
 
 NODE = "node.json"
 INDEX = "index.sqlite"
-VERSION = 2
+VERSION = 3
 TRIES = 100
-COLUMNS = "folder TEXT PRIMARY KEY, status TEXT, name TEXT, kind TEXT, summary TEXT, source TEXT, block TEXT, time REAL"
+COLUMNS = (
+    "folder TEXT PRIMARY KEY, status TEXT, name TEXT, kind TEXT, summary TEXT, source TEXT, block TEXT, time REAL, "
+    "run TEXT"
+)
 
 
 class Entry(NamedTuple):
@@ -31,7 +34,7 @@ class Entry(NamedTuple):
     Attributes:
         folder: `<id>-<inputs>`. summary: what the finished node said of itself, as JSON.
         source: the spec file and its changes that it was last run from, as JSON. block: the block of that file.
-        time: wall time of the last change.
+        time: wall time of the last change. run: the id of what an evaluation or a probe looks at.
     """
 
     folder: str
@@ -42,6 +45,7 @@ class Entry(NamedTuple):
     source: str
     block: str
     time: float
+    run: str = ""
 
     @property
     def id(self) -> str:
@@ -54,8 +58,9 @@ def entry_of(folder: str, data: dict[str, Any]) -> Entry:
     made = data.get("made", {})
     source = json.dumps(made.get("source", {}), sort_keys=True)
     summary = json.dumps(data["summary"])
-    block, moment = made.get("block", ""), data.get("time", 0.0)
-    return Entry(folder, data["status"], data["name"], data["kind"], summary, source, block, moment)
+    block, moment, run = made.get("block", ""), data.get("time", 0.0), data.get("spec", {}).get("run")
+    looked_at = run if isinstance(run, str) else ""
+    return Entry(folder, data["status"], data["name"], data["kind"], summary, source, block, moment, looked_at)
 
 
 @contextmanager

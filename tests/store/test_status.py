@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.planned import plan_of, record
+from support.planned import SPEC, plan_of, record
 
 from lmc.compiler.cli import main
+from lmc.runtime.inputs import InputDigests
 from lmc.runtime.overview.folders import TAIL, last_lines
 from lmc.runtime.overview.running import RunProgress, progress, steps_per_second
 from lmc.runtime.overview.status import status_text
+from lmc.runtime.store.made import Made, blocks_of, source_of
 from lmc.runtime.store.run_store import NodeFolder, RunStore
 from lmc.spec.diagnostic import Diagnostic
+from lmc.spec.plan import Plan
 
 NAMES = ("w16-lr0.001-s0", "w16-lr0.001-s1", "w16-lr0.01-s0", "w16-lr0.01-s1")
 
@@ -100,3 +103,41 @@ def test_the_command_prints_text_and_json(store: RunStore, capsys: pytest.Captur
     assert told["counts"] == {"running": 1, "failed": 1, "stopped": 1, "done": 1}
     assert main(["status", "--store", str(store.path / "none")]) == 1
     assert "there is no run store" in capsys.readouterr().err
+
+
+def measured(plan: Plan, store: RunStore, name: str, loss: float) -> str:
+    """Leave a run done whose one evaluation says a loss; return the run's folder."""
+    folder = record(plan, store, name)
+    node_id = next(point.evals["held_out"] for point in plan.points if point.name == name)
+    digests = InputDigests(plan)
+    made = Made(source_of(plan.header, store.path), blocks_of(plan)[node_id], digests.files(node_id))
+    found = store.open_node(plan.nodes[node_id], digests.of(node_id), f"{name} held_out", made)
+    found.finish({"step": 10, "metrics": {"loss": loss}})
+    return folder.path.name
+
+
+def losses(store: RunStore) -> dict[str, float | None]:
+    return {run.folder: run.metrics.get("held_out.loss") for run in progress(store)}
+
+
+def test_runs_of_one_name_have_each_their_own_metrics(tmp_path: Path) -> None:
+    text = SPEC.split("grid ")[0] + "overlay quick : base { steps = 4 }\n"
+    store = RunStore(tmp_path / "runs")
+    quick = measured(plan_of(tmp_path, text, overlays=["quick"]), store, "base", 2.5)
+    plan = plan_of(tmp_path, text)
+    begun = record(plan, store, "base", attached=False).path.name
+    assert losses(store) == {quick: 2.5, begun: None}
+    full = measured(plan, store, "base", 1.5)
+    assert losses(store) == {quick: 2.5, full: 1.5}
+
+
+@pytest.mark.parametrize("source", ['file("book.txt")', 'files("*.txt"), document_end = "<|eod|>"'])
+def test_runs_of_one_id_over_other_inputs_have_each_their_own_metrics(tmp_path: Path, source: str) -> None:
+    text = SPEC.replace('file("book.txt")', source)
+    store = RunStore(tmp_path / "runs")
+    old = measured(plan_of(tmp_path, text), store, NAMES[0], 2.5)
+    added = tmp_path / ("book.txt" if "book" in source else "more.txt")
+    added.write_text("a tale of two other cities", encoding="utf-8")
+    new = measured(plan_of(tmp_path, text), store, NAMES[0], 1.5)
+    assert old.split("-")[0] == new.split("-")[0]
+    assert losses(store) == {old: 2.5, new: 1.5}
