@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LMC    := $(VENV)/.lmc
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -12,14 +13,18 @@ help:  ## Show this list
 
 setup: $(READY)  ## Make .venv and install lmc with its test tools
 
-$(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "lmc needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(READY): $(LMC)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(READY)
 
-demo: $(READY)  ## Train seven small models, answer through SQLite, draw the figures (a few minutes)
+$(LMC): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "lmc needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $(LMC)
+
+demo: $(LMC)  ## Train seven small models, answer through SQLite, draw the figures (a few minutes)
 	$(BIN)/lmc compile examples/memory.lmspec --with quick
 	$(BIN)/lmc run build/memory-quick
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..spec.diagnostic import Diagnostic, LmcError
+from ..spec.extras import install_extra
 from ..spec.plan import Node
 from ..spec.tracking import library_of
 from ..spec.train import Train
@@ -19,7 +20,7 @@ def library(name: str, extra: str, purpose: str) -> Any:
         return import_module(name)
     except ImportError as error:
         message = f"{purpose} needs the library `{name.split('.')[0]}`"
-        raise LmcError(Diagnostic("LM0709", message, None, help=f"install lmc[{extra}]")) from error
+        raise LmcError(Diagnostic("LM0709", message, None, help=install_extra(extra))) from error
 
 
 def check_trackers(nodes: Iterable[Node]) -> None:
@@ -28,5 +29,5 @@ def check_trackers(nodes: Iterable[Node]) -> None:
         name = library_of(node.spec.track) if isinstance(node.spec, Train) else None
         if name is not None and find_spec(name) is None:
             message = f"`track : {type(node.spec.track).lmc_variant}` needs the library `{name}`"
-            help = 'pip install "lmc[track]", or leave `track` out'
+            help = f"{install_extra('track')}; or leave `track` out"
             raise LmcError(Diagnostic("LM0709", message, None, help=help))

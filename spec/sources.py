@@ -26,7 +26,7 @@ class Jsonl:
 @variant("source", "parquet")
 @frozen(kw_only=True, repr=False)
 class Parquet:
-    """One document a row of Apache Parquet; needs `lmc[data]`."""
+    """One document a row of Apache Parquet; needs the extra `data`."""
 
     files: FilePath | Glob | tuple[FilePath, ...] = option("Files, read in order.")
     field: str = option("The column that holds the text.", default="text")
@@ -46,7 +46,7 @@ class Url:
 @variant("source", "hf")
 @frozen(kw_only=True, repr=False)
 class HfDataset:
-    """A data set as the datasets library reads it; needs `lmc[data]`."""
+    """A data set as the datasets library reads it; needs the extra `data`."""
 
     repo: str | None = option("Repository on the Hugging Face hub.", default=None)
     folder: FilePath | None = option("A folder on disk.", default=None)

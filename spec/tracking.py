@@ -12,13 +12,13 @@ from .schema import option, variant
 @variant("track", "tensorboard")
 @frozen(kw_only=True, repr=False)
 class TensorBoard:
-    """Event files in the run's folder, which `tensorboard --logdir runs` shows; needs `lmc[track]`."""
+    """Event files in the run's folder, which `tensorboard --logdir runs` shows; needs the extra `track`."""
 
 
 @variant("track", "wandb")
 @frozen(kw_only=True, repr=False)
 class Wandb:
-    """A run of Weights & Biases, whose files are in the run's folder; needs `lmc[track]`."""
+    """A run of Weights & Biases, whose files are in the run's folder; needs the extra `track`."""
 
     project: str = option("Project.", default="lmc", identity=False)
     entity: str | None = option("User or team; none: that of the key.", default=None, identity=False)

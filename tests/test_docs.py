@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,21 @@ def test_every_make_target_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_lmc_is_installed_from_its_folder_with_extras_that_exist() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", readme.split("| extra | brings |")[1], re.MULTILINE)) == known
+    told = set()
+    for page in [*PAGES, *(ROOT / "compiler" / "templates").glob("*/README.md")]:
+        text = page.read_text("utf-8")
+        for target in re.findall(r"pip install (.*?)(?:`|\s{2}|$)", text, re.MULTILINE):
+            assert re.fullmatch(r"-e (\.|'(\.|/path/to/lmc)\[[\w,]+\]')", target), f"{page.name}: {target}"
+            told |= set(re.findall(r"\w+", target.partition("[")[2]))
+        told |= set(re.findall(r"the extra `(\w+)`", text))
+    assert told
+    assert told <= known
 
 
 @pytest.mark.parametrize("command", ["check", "compile", "plan", "run", "generate", "export", "why", "show", "explain"])

@@ -6,6 +6,7 @@ import argparse
 from importlib.util import find_spec
 
 from ...spec.diagnostic import fail
+from ...spec.extras import install_extra
 
 HELP = "serve an editor: diagnostics, completion, hover and more over standard input and output"
 
@@ -18,7 +19,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`lmc lsp`. Raises LmcError (LM0709) without the library that speaks the protocol."""
     if find_spec("pygls") is None:
-        raise fail("LM0709", "`lmc lsp` needs the library `pygls`", help='pip install "lmc[lsp]"')
+        raise fail("LM0709", "`lmc lsp` needs the library `pygls`", help=install_extra("lsp"))
     from ..lsp.server import serve
 
     serve()

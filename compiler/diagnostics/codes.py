@@ -173,7 +173,7 @@ _RUN_TIME = (
     ("LM0706", "a split pattern cannot be used", "It is no regular expression, or matches the empty text.", "a typo"),
     ("LM0707", "a tokenizer cannot be loaded", "It is neither cached nor to be had from the net.", "no connection"),
     ("LM0708", "a tokenizer of another kind", "Its tokens must be bytes that never change.", "a WordPiece vocabulary"),
-    ("LM0709", "a library is not installed", "An extra of lmc brings it.", "`tokenizer : hf` without lmc[hf]"),
+    ("LM0709", "a library is not installed", "An extra of lmc brings it.", "`tokenizer : hf` without the extra `hf`"),
     (
         "LM0710",
         "a function cannot be used",

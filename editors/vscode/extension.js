@@ -27,7 +27,7 @@ async function start() {
   } catch (error) {
     vscode.window.showErrorMessage(
       `\`${command} lsp\` does not start: ${error.message ?? error}. ` +
-        'Install it with pip install "lmc[lsp]", or say in the setting lmc.path where it is.',
+        "Say pip install -e '.[lsp]' in the folder of lmc, or in the setting lmc.path where the command is.",
     );
   }
 }

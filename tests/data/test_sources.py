@@ -113,7 +113,7 @@ def test_a_missing_library_names_its_extra(folder: Path, monkeypatch: pytest.Mon
         with pytest.raises(LmcError) as caught:
             read(source, folder)
         assert caught.value.diagnostic.code == "LM0709"
-        assert "install lmc[data]" in caught.value.diagnostic.help
+        assert "pip install -e '.[data]'" in caught.value.diagnostic.help
 
 
 def test_a_data_set_of_the_library_gives_its_rows(

@@ -15,7 +15,7 @@ from lmc.spec.exported import visible
 from lmc.spec.json_schema import block_schema, document_schema, known_blocks
 from lmc.spec.schema import REGISTRY
 
-jsonschema = pytest.importorskip("jsonschema", reason="needs the jsonschema library of lmc[test]")
+jsonschema = pytest.importorskip("jsonschema", reason="needs the jsonschema library of the extra `test`")
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.lmspec"))

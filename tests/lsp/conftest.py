@@ -10,7 +10,7 @@ from support.lsp import Client
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A server whose editor has an empty folder open."""
-    pytest.importorskip("pygls", reason="lmc[lsp] is not installed")
+    pytest.importorskip("pygls", reason="the extra `lsp` is not installed")
     client = Client(tmp_path_factory.mktemp("folder"))
     yield client
     assert client.close() == 0
@@ -29,7 +29,7 @@ def client(server: Client, tmp_path: Path) -> Iterator[Client]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Client]:
     """A server of its own, whose editor has the test's folder open."""
-    pytest.importorskip("pygls", reason="lmc[lsp] is not installed")
+    pytest.importorskip("pygls", reason="the extra `lsp` is not installed")
     client = Client(tmp_path)
     yield client
     assert client.close() == 0

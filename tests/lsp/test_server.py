@@ -309,7 +309,7 @@ def test_a_failure_of_the_compiler_is_told_and_survived(tmp_path: Path, monkeypa
 
 
 def test_it_ends_when_the_editor_goes(tmp_path: Path) -> None:
-    pytest.importorskip("pygls", reason="lmc[lsp] is not installed")
+    pytest.importorskip("pygls", reason="the extra `lsp` is not installed")
     command = [sys.executable, "-m", "lmc.compiler.cli", "lsp"]
     ended = subprocess.run(command, input=b"", capture_output=True, timeout=60, cwd=tmp_path)
     assert ended.returncode == 0

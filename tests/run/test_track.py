@@ -38,7 +38,7 @@ LIBRARIES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 
 
 def needs(kind: str) -> None:
-    pytest.importorskip(kind, reason=f"needs the {kind} library, of lmc[track]")
+    pytest.importorskip(kind, reason=f"needs the {kind} library, of the extra `track`")
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_missing_library_is_said_before_anything_is_written(
     assert main(["run", "case.lmspec", "--device", "cpu"]) != 0
     said = capsys.readouterr().err
     assert f"`track : {kind}` needs the library `{kind}`" in said
-    assert 'pip install "lmc[track]"' in said
+    assert "pip install -e '.[track]'" in said
     assert not (folder / "runs").exists()
 
 

@@ -159,7 +159,7 @@ def test_a_missing_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(LmcError, match="needs the library `tokenizers`") as caught:
         build_tokenizer(HfTokenizer(file=FilePath("t.json")), tmp_path)
     assert caught.value.diagnostic.code == "LM0709"
-    assert caught.value.diagnostic.help == "install lmc[hf]"
+    assert caught.value.diagnostic.help == "install the extra `hf` of lmc: pip install -e '.[hf]' in its folder"
 
 
 class Hub:

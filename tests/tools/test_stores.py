@@ -232,4 +232,4 @@ def test_a_library_that_is_not_installed_is_named(
     with pytest.raises(LmcError, match=f"`{module}`") as caught:
         open_store(spec, tmp_path, tmp_path)
     assert code_of(caught) == "LM0709"
-    assert caught.value.diagnostic.help == "install lmc[sql]"
+    assert caught.value.diagnostic.help == "install the extra `sql` of lmc: pip install -e '.[sql]' in its folder"

@@ -9,7 +9,7 @@ END
 lmc run s.lmspec
 ---
 error[LM0709]: `track : tensorboard` needs the library `tensorboard`
-   = help: pip install "lmc[track]", or leave `track` out
+   = help: install the extra `track` of lmc: pip install -e '.[track]' in its folder; or leave `track` out
 ---
 sed -i 's/, track : tensorboard {}//' s.lmspec
 lmc run s.lmspec
