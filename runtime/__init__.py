@@ -26,7 +26,7 @@ def load(
     """Load a finished run of a store, to talk with it, continue prompts and score texts.
 
     Args:
-        run: its name or id.
+        run: its name, id or folder.
         store: the folder of the run store.
         device: cpu, cuda, cuda:1 ...; None for cuda if present.
         part: of its data, the one whose tools answer: needed where parts of a mixture have different ones.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +17,8 @@ from .graph import wire
 from .inputs import InputDigests
 from .placement import default_placement
 from .session import Session
-from .store.index import NODE
+from .store.index import Entry
+from .store.named import ambiguous, find, trainings
 from .store.run_store import RunStore
 
 GRAPH = "graph.jsonl"
@@ -37,7 +36,7 @@ class FinishedRun:
 
 
 def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
-    """Return a run by name or id, placed on `device`. Raises LmcError (LM0809) for an unknown or ambiguous one."""
+    """Return a run as `find` means it, placed on `device`. Raises LmcError (LM0809) for an unknown or ambiguous one."""
     folder, plan = kept_plan(store, name)
     components = wire(plan)
     session = Session(
@@ -58,7 +57,7 @@ def open_run(store: Path, name: str, device: str | None) -> FinishedRun:
 
 
 def kept_plan(store: Path, name: str) -> tuple[Path, Plan]:
-    """Return the folder of a run, by name or id, and the part of its plan that it keeps. Raises LmcError (LM0809)."""
+    """Return the folder of a run and the part of its plan that it keeps. Raises LmcError (LM0809)."""
     folder = _find(RunStore(store), name)
     return folder, parse_plan((folder / GRAPH).read_text(encoding="utf-8").splitlines(), str(folder / GRAPH))
 
@@ -67,24 +66,22 @@ def _find(store: RunStore, name: str) -> Path:
     if not store.path.is_dir():
         help = "name another with --store; `lmc run` makes one where it is started"
         raise LmcError(Diagnostic("LM0809", f"there is no run store `{store.path}`", None, help=help))
-    found = [path for path in store.find(name) if (path / GRAPH).is_file()]
+    found = [entry for entry in find(store, name) if _kept(store, entry)]
     if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} runs are called" if found else "no finished run is called"
-    ids = ", ".join(path.name.split("-")[0] for path in found)
-    help = f"name one by its id: {ids}" if found else _nearest(name, _finished(store))
-    raise LmcError(Diagnostic("LM0809", f"{what} `{name}` in `{store.path}`", None, help=help))
+        return store.path / found[0].folder
+    if found:
+        raise ambiguous(store, name, found)
+    message = f"no finished run is called `{name}` in `{store.path}`"
+    raise LmcError(Diagnostic("LM0809", message, None, help=_nearest(name, _finished(store))))
 
 
 def _finished(store: RunStore) -> set[str]:
     """Return the names of the runs of a store that can be loaded."""
-    names = set()
-    for path in store.find(""):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads((path / NODE).read_text(encoding="utf-8"))
-            if told["status"] == "done" and (path / GRAPH).is_file():
-                names.add(str(told["name"]))
-    return names
+    return {entry.name for entry in trainings(store) if entry.status == "done" and _kept(store, entry)}
+
+
+def _kept(store: RunStore, entry: Entry) -> bool:
+    return (store.path / entry.folder / GRAPH).is_file()
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

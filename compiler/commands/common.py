@@ -100,7 +100,7 @@ def lists(command: argparse.ArgumentParser, name: str, kind: Callable[[str], Any
 
 def add_name(command: argparse.ArgumentParser, *, device: bool = True) -> None:
     """Add the name of a run, and its store."""
-    command.add_argument("name", metavar="RUN", help="name or id of a run in the store")
+    command.add_argument("name", metavar="RUN", help="name, id or folder of a run in the store")
     add_store(command)
     if device:
         add_device(command)

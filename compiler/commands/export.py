@@ -16,7 +16,7 @@ HELP = "write a spec as YAML or JSON, or a trained run for another library"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add what may be said after `lmc export`."""
-    command.add_argument("what", metavar="FILE or RUN", help=".lmspec file, or name or id of a run in the store")
+    command.add_argument("what", metavar="FILE or RUN", help=".lmspec file, or name, id or folder of a stored run")
     chosen = "of a file: blocks, or names or ids of runs (default: what `lmc run` would run)"
     command.add_argument("names", nargs="*", metavar="BLOCK or RUN", help=chosen)
     lists(command, "names")

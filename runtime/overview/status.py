@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
+from ..store.named import spellings
 from .amounts import about, duration
 from .running import RunProgress, State
 
@@ -20,6 +21,7 @@ def status_text(
 ) -> Iterator[str]:
     """Yield the lines of `lmc status` at a wall time; `whole`: every run is listed."""
     counts = {state: sum(run.state == state for run in runs) for state in STATES}
+    called = spellings((run.name, run.folder) for run in runs)
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     yield f"{len(runs):,} run{'s' * (len(runs) != 1)}" + (f": {told}" if told else "")
     for state in STATES:
@@ -29,9 +31,10 @@ def status_text(
             yield ""
             folded = f", the last {len(shown)} of {len(found):,} (--all lists every run)"
             yield state + (folded if len(shown) < len(found) else "")
-        width = max((len(run.name) for run in shown), default=0)
-        for run in shown:
-            yield f"  {run.name:<{width}}  {_line(run, now)}"
+        labels = [_label(run, called[run.folder]) for run in shown]
+        width = max(map(len, labels), default=0)
+        for run, label in zip(shown, labels, strict=True):
+            yield f"  {label:<{width}}  {_line(run, now)}"
     if others:
         yield ""
         yield "and being made: " + ", ".join(f"{kind} {name}" for kind, name in others)
@@ -44,6 +47,11 @@ def status_json(runs: Sequence[RunProgress], others: Sequence[tuple[str, str]]) 
         "runs": [asdict(run) for run in runs],
         "others": [{"kind": kind, "name": name} for kind, name in others],
     }
+
+
+def _label(run: RunProgress, called: str) -> str:
+    """Return the name of a run, and what means it alone where others have the name."""
+    return run.name if called == run.name else f"{run.name}  {called}"
 
 
 def _line(run: RunProgress, now: float) -> str:

@@ -68,11 +68,6 @@ class RunStore:
         """Return the summary of every finished node by folder name."""
         return {folder: json.loads(e.summary) for folder, e in self.entries().items() if e.status == "done"}
 
-    def find(self, name: str) -> list[Path]:
-        """Return the folders of trainings whose name is `name` or whose id begins with it."""
-        found = [e for e in self.entries().values() if e.kind == "train"]
-        return [self.path / e.folder for e in found if e.name == name or e.folder.startswith(name)]
-
     def record(self, entry: Entry) -> None:
         """Write a node's line of the index."""
         with connected(self.path) as index, index:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...spec.diagnostic import Diagnostic, LmcError
 from ..store.files import read_lines
+from ..store.named import ambiguous, find
 from ..store.run_store import RunStore
 
 PARTS = {
@@ -23,14 +24,14 @@ RECORDS, PROFILE, TRACES = "records.jsonl", "profile.jsonl", "traces"
 
 
 def run_folder(store: Path, name: str) -> Path:
-    """Return the folder of a run, finished or not, by name or id. Raises LmcError (LM0809)."""
-    found = RunStore(store).find(name)
+    """Return the folder of a run, finished or not. Raises LmcError (LM0809)."""
+    found = find(RunStore(store), name)
     if len(found) == 1:
-        return found[0]
-    ids = ", ".join(path.name.split("-")[0] for path in found)
-    what = f"{len(found)} runs are called" if found else "no run is called"
-    help = f"name one by its id: {ids}" if found else "`lmc run` prints the names"
-    raise LmcError(Diagnostic("LM0809", f"{what} `{name}` in `{store}`", None, help=help))
+        return store / found[0].folder
+    if found:
+        raise ambiguous(RunStore(store), name, found)
+    help = "`lmc run` prints the names"
+    raise LmcError(Diagnostic("LM0809", f"no run is called `{name}` in `{store}`", None, help=help))
 
 
 def report(folder: Path) -> str:
