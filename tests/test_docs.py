@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from lmc.compiler.cli import main, parser, read_arguments
+from lmc.compiler.format.format import format_source
 from lmc.compiler.pipeline import compile_spec
+from lmc.spec.diagnostic import Diagnostics
+from lmc.spec.span import Source
 
 from .support.pages import lay_files
 
@@ -27,6 +30,13 @@ def test_every_block_compiles(page: str, number: int, text: str, tmp_path: Path)
     path.write_text(text, encoding="utf-8")
     compiled = compile_spec(path)
     assert [d.message for d in compiled.diagnostics.items if d.severity == "error"] == []
+
+
+@pytest.mark.parametrize(("page", "number", "text"), BLOCKS, ids=[f"{page}-{n}" for page, n, _ in BLOCKS])
+def test_every_block_is_in_the_layout_of_fmt(page: str, number: int, text: str) -> None:
+    diagnostics = Diagnostics()
+    assert format_source(Source(f"{page}-{number}", text), diagnostics) == text
+    assert diagnostics.items == []
 
 
 CONSOLE = re.compile(r"^(`{3,})console\n\$ lmc (.*?)^\1$", re.DOTALL | re.MULTILINE)
