@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..spec.diagnostic import LmcError, fail
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "bytes": ("sonnets.txt",),
@@ -39,6 +41,8 @@ def start_project(folder: Path, template: str) -> list[Path]:
 
 def project(name: str, template: str) -> dict[str, str]:
     """Return the files of a project, by path."""
+    from importlib.resources import files  # slow to load, and every command loads this module
+
     root = files("lmc.compiler").joinpath("templates")
     found = _below(root.joinpath(template), "")
     found[".gitignore"] = root.joinpath("shared", "gitignore").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .codec import unstructure
+from .plain import unstructure
 from .schema import SPELLINGS, fields, hints, kind_of, members, variant_of
 from .units import FilePath, Glob
 

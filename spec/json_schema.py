@@ -13,9 +13,9 @@ from typing import Any
 
 import attrs
 
-from .codec import unstructure
 from .exported import exported, spelt, visible
 from .expr import Expr
+from .plain import unstructure
 from .schema import REGISTRY, fields, hints, kind_of, members, referred, variant_of
 from .units import Duration, Size
 

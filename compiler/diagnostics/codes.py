@@ -7,8 +7,6 @@ commands that repair it, with `---` between them; `...` stands for what differs 
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from attrs import frozen
 
 
@@ -32,6 +30,8 @@ class Code:
         return None if parts is None else (parts[0], parts[1], parts[2])
 
     def _parts(self, suffix: str) -> list[str] | None:
+        from importlib.resources import files  # slow to load, and most commands show no example
+
         path = files("lmc.compiler.diagnostics").joinpath("examples", f"{self.code[2:]}.{suffix}")
         return path.read_text(encoding="utf-8").split("---\n") if path.is_file() else None
 

@@ -7,10 +7,10 @@ A table and not the interpreter's own: the same pattern means the same bytes und
 
 from __future__ import annotations
 
+import pkgutil
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from itertools import groupby
 
 Range = tuple[int, int]
@@ -59,7 +59,9 @@ def complement(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
 def _table() -> tuple[dict[str, list[Range]], list[tuple[int, ...]]]:
     categories: dict[str, list[Range]] = {}
     orbits: list[tuple[int, ...]] = []
-    for line in resources.files("lmc.grammars").joinpath("unicode.txt").read_text(encoding="ascii").splitlines():
+    table = pkgutil.get_data("lmc.grammars", "unicode.txt")
+    assert table is not None
+    for line in table.decode("ascii").splitlines():
         kind, *items = line.split()
         if kind == "case":
             orbits.append(tuple(int(item, 16) for item in items))

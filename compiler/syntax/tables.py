@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import pkgutil
 from typing import Any
 
 from lark import Lark
@@ -12,7 +12,9 @@ from ...spec.cache import cache_folder
 
 def load_parser(name: str, **options: Any) -> Lark:
     """Return the LALR parser of a grammar of `lmc.grammars`."""
-    text = files("lmc.grammars").joinpath(f"{name}.lark").read_text(encoding="utf-8")
+    written = pkgutil.get_data("lmc.grammars", f"{name}.lark")
+    assert written is not None
+    text = written.decode("utf-8")
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
