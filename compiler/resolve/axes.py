@@ -14,9 +14,9 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...spec.diagnostic import Diagnostic, Diagnostics, Label
-from ...spec.schema import fields
+from ...spec.schema import SPELLINGS, fields, slot
 from ..syntax import tree
-from .cells import AxisRead, AxisStatement, BlockValue, Constant, Late, Scope
+from .cells import AxisRead, AxisStatement, BlockValue, Constant, Late, Scope, is_map
 from .draft import AxisText, Draft, Written
 from .draws import sample
 from .problems import Problem, problem
@@ -188,7 +188,8 @@ def _check_path(axis: Axis, axes: tuple[Axis, ...], draft: Draft, world: World) 
 
     Raises Problem (LM0501) for a path that leads nowhere.
     """
-    if axis.free:
+    assert world.root is not None
+    if axis.free or _is_plain(world.root.cls, axis.names):
         return
     above = [a for a in axes if a.structural and axis.names[: len(a.names)] != axis.names and _begins(axis, a)]
     for values in itertools.product(*(a.values for a in above)):
@@ -202,6 +203,19 @@ def _check_path(axis: Axis, axes: tuple[Axis, ...], draft: Draft, world: World) 
                 message = f"the axis `{axis.path}` leads nowhere: {found.message}"
                 help = "write it into the blocks that have it: attention { heads = 2 }" if above else found.help
                 raise Problem(evolve(found, code="LM0501", message=message, help=help))
+
+
+def _is_plain(cls: type, names: tuple[tree.Name, ...]) -> bool:
+    """Whether names are those of a field of a class that holds no blocks: such a path leads there."""
+    name = SPELLINGS.get(names[0].text, names[0].text)
+    known = fields(cls).get(name)
+    return (
+        len(names) == 1
+        and known is not None
+        and not known.metadata["hidden"]
+        and not slot(cls, name)
+        and not is_map(cls, name)
+    )
 
 
 def _begins(axis: Axis, above: Axis) -> bool:

@@ -14,25 +14,31 @@ from .draft import Draft
 from .problems import Problem
 from .references import is_slot
 from .values import DeclRef
-from .world import World
+from .world import Amendment, World
 
 
 def collapse_settled(draft: Draft) -> None:
     """Take away the axes whose field an amendment of another block than the grid sets, with a warning."""
+    amendments = [amendment for amendment in draft.program.amendments if _reaches(amendment, draft)]
+    if not amendments:
+        return
     world = World(evolve(draft.program, diagnostics=Diagnostics()), draft.base)
     assert world.root is not None
     paths = [(path, axis.names) for axes in draft.groups() for path, axis in axes.items() if not axis.free]
     if "seeds" in draft.fields:
         paths.append(("seed", (tree.Name("seed", draft.decl.name_span),)))
     varied = {place: path for path, names in paths if (place := _place(world, world.root, names)) is not None}
-    for amendment in draft.program.amendments:
-        target = amendment.target
-        if target.kind in ("grid", "overlay") or (target.kind == "train" and target is not draft.base):
-            continue
+    for amendment in amendments:
         for names, item in _settings(amendment.items):
-            place = _place(world, world.instance(target), names)
+            place = _place(world, world.instance(amendment.target), names)
             if place in varied:
                 draft.collapse(varied[place], item, amendment.origin)
+
+
+def _reaches(amendment: Amendment, draft: Draft) -> bool:
+    """Whether an amendment sets fields of what a grid runs."""
+    target = amendment.target
+    return target.kind not in ("grid", "overlay") and (target.kind != "train" or target is draft.base)
 
 
 def _settings(items: tuple[tree.Item, ...]) -> Iterator[tuple[tuple[tree.Name, ...], tree.Item]]:
