@@ -11,6 +11,7 @@ from ..spec.evaluation import AnswersEval, GenerateEval
 from ..spec.plan import Plan
 from ..spec.schema import kind_of
 from .inputs import InputDigests
+from .plots.copies import put_copies
 from .plots.results import Results
 from .plots.table import show_table, write_csv
 from .store.files import read_lines
@@ -21,6 +22,7 @@ from .talk.visible import visible
 def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: Path) -> None:
     """Print the results of the nodes that are done, and write every run of blocks to a CSV file in the store.
 
+    Figures are copied to where the plots want them, if they are not there.
     Runs are those that are named, those of the named blocks, or of the plan's default ones if none is named.
     """
     store, digests = RunStore(path), InputDigests(plan)
@@ -44,8 +46,8 @@ def show_results(plan: Plan, nodes: Sequence[str], blocks: Sequence[str], path: 
     for node_id in nodes:
         if kind_of(type(plan.nodes[node_id].spec)) == "plot" and node_id in finished:
             node, folder = plan.nodes[node_id], path / f"{node_id}-{digests.of(node_id)}"
-            also = f", {node.spec.file}" if node.spec.file else ""
-            print(f"figure   {node.name:<12} {folder / 'figure.png'}  (and .svg{also})")
+            copies = put_copies(node.spec.file, [folder / "figure.svg", folder / "figure.png"])
+            print(f"figure   {node.name:<12} {folder / 'figure.png'}  (and {', '.join(['.svg', *map(str, copies)])})")
 
 
 def _show_transcript(plan: Plan, finished: set[str], store: RunStore, digests: InputDigests) -> None:

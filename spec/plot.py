@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from attrs import frozen
 
 from .evaluation import Checkpoint, checkpoint_option
 from .expr import Expr
-from .schema import option, variant
+from .schema import allows, option, variant
 
+FIGURE = re.compile(r"^(.*/)?([^/.]+|[^/]+\.(png|svg))$")
+"""Names of files that figures are written as."""
 Axis = Literal["linear", "log", "log2"]
+
+
+@allows(pattern=FIGURE.pattern)
+def _figure(instance: Any, attribute: Any, value: str | None) -> None:
+    """A name that ends in .png or .svg, or without a suffix."""
+    if value is not None and FIGURE.fullmatch(value) is None:
+        raise ValueError("'file' must be a name that ends in .png or .svg, or without a suffix")
+
+
+def file_option() -> Any:
+    """Return the field that says where a copy of the figure goes."""
+    text = "Where a copy goes, relative to the working directory: .svg or .png; without a suffix, both."
+    return option(text, default=None, identity=False, validator=_figure)
 
 
 @variant("scale")
@@ -48,11 +64,7 @@ class LinePlot:
     band: Literal["std", "minmax", "none"] = option("Band over replicates.", default="std")
     scale: Scale = option("Scales of the axes.", default=Scale())
     title: str = option("Heading.", default="")
-    file: str | None = option(
-        "Where a copy goes, relative to the working directory; without a suffix, both SVG and PNG.",
-        default=None,
-        identity=False,
-    )
+    file: str | None = file_option()
     checkpoint: Checkpoint = checkpoint_option()
     read: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())
 
@@ -79,11 +91,7 @@ class HeatmapPlot:
     facet: Expr | None = option("One panel per value.", default=None)
     where: Expr | None = option("Which runs.", default=None)
     title: str = option("Heading.", default="")
-    file: str | None = option(
-        "Where a copy goes, relative to the working directory; without a suffix, both SVG and PNG.",
-        default=None,
-        identity=False,
-    )
+    file: str | None = file_option()
     checkpoint: Checkpoint = checkpoint_option()
     read: tuple[str, ...] = option("The nodes that are read.", ref="node", hidden=True, default=())
 

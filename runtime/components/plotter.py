@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ...spec.plot import LinePlot, plot_names
+from ..plots.copies import put_copies
 from ..plots.reduce import Line, kept, lines
 from ..plots.results import Results, Row
 from ..registry import builds
@@ -31,12 +31,7 @@ class PlotNode(StoredComponent[list[Path]]):
 
         drawn = self.lines(session)
         paths = draw(self.spec, drawn, self.node.name, folder.path)
-        if self.spec.file is not None:
-            target = Path(self.spec.file)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            for path in paths:
-                if target.suffix in ("", path.suffix):
-                    shutil.copyfile(path, target.with_suffix(path.suffix))
+        put_copies(self.spec.file, paths)
         return {"figures": [path.name for path in paths], "lines": len(drawn)}
 
     def lines(self, session: Session) -> list[Line]:

@@ -108,6 +108,23 @@ def test_a_second_run_does_nothing_again(finished: tuple[Path, str]) -> None:
     assert {p: p.stat().st_mtime_ns for p in (folder / "runs").glob("*/node.json")} == before
 
 
+def test_a_figure_is_where_the_plot_wants_it_after_every_run(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    shutil.copytree(finished[0], folder)
+    drawn = (folder / "out" / "curve.svg").read_bytes()
+    (folder / "out" / "curve.svg").unlink()
+    lmc("run", cwd=folder)
+    assert (folder / "out" / "curve.svg").read_bytes() == drawn
+    printed = lmc("run", "case.lmspec", "--set", 'curve.file="elsewhere/curve"', cwd=folder).stdout
+    assert "(and .svg, elsewhere/curve.svg, elsewhere/curve.png)" in printed
+    assert (folder / "elsewhere" / "curve.svg").read_bytes() == drawn
+    assert (folder / "elsewhere" / "curve.png").is_file()
+    (folder / "elsewhere" / "blocked").write_text("")
+    refused = lmc("run", "case.lmspec", "--set", 'curve.file="elsewhere/blocked/c.svg"', cwd=folder, check=1)
+    assert "LM0804" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_grown_grid_only_does_what_is_missing(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "grown"
     shutil.copytree(finished[0], folder)
