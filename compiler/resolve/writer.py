@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import evolve, frozen
 
-from ...spec.diagnostic import Diagnostic, Diagnostics, Edit
+from ...spec.diagnostic import Diagnostic, Diagnostics
 from ...spec.schema import SPELLINGS, fields, kind_of, referred, slot, variant_of
 from ...spec.span import Span
 from ..syntax import tree
@@ -23,7 +22,6 @@ from .cells import (
     Scope,
     Setting,
     is_map,
-    spelled,
     takes_value,
 )
 from .choices import blocks_of
@@ -195,7 +193,7 @@ class Writer:
         if repeated is not None:
             self._named(cell, repeated, block, scope, origin)
         elif known is None or known.metadata["hidden"]:
-            self.unknown_field(cell, block.kind)
+            self.unknown_field(cell, block.kind, block)
         elif known.metadata["ref"]:
             self._behind_reference(cell, name, block, scope, origin)
         elif is_map(cell.cls, name):
@@ -288,27 +286,13 @@ class Writer:
             return
         self.apply(inner, block.items, scope.inside(inner), origin)
 
-    def unknown_field(self, cell: Cell, name: tree.Name) -> None:
-        """Record a field that a block has not."""
+    def unknown_field(self, cell: Cell, name: tree.Name, block: tree.Block | None = None) -> None:
+        """Record a field, or a nested block, that a block has not."""
+        from .meant import meant  # only where there is a mistake
+
         cell.poisoned = True
-        known = [spelled(f) for f, a in fields(cell.cls).items() if not a.metadata["hidden"]]
-        known += [a.metadata["repeat"] for a in fields(cell.cls).values() if a.metadata["repeat"]]
-        inside = [f for f in fields(cell.cls) if _holds(cell.cls, f, SPELLINGS.get(name.text, name.text))]
-        near = [] if inside else difflib.get_close_matches(name.text, known, 1, 0.6)
-        help = f"fields are {', '.join(known)}"
-        if inside:
-            help = f"`{name.text}` belongs into {' or '.join(f'`{spelled(f)} {{ ... }}`' for f in inside)}"
-        elif near:
-            attribute = fields(cell.cls).get(SPELLINGS.get(near[0], near[0]))
-            help = f"did you mean `{near[0]}`" + (f" ({attribute.metadata['doc'].rstrip('.')})?" if attribute else "?")
-        edits = (Edit(name.span, near[0]),) if near else ()
-        self.diagnostics.error("LM0203", name.span, f"{cell.what} has no field `{name.text}`", help=help, edits=edits)
-
-
-def _holds(cls: Any, name: str, wanted: str) -> bool:
-    """Whether a field is a block with one form that has a field `wanted`."""
-    forms = {} if fields(cls)[name].metadata["repeat"] or is_map(cls, name) else slot(cls, name)
-    return list(forms) == [""] and wanted in fields(forms[""])
+        found, message = meant(cell, name, block), f"{cell.what} has no field `{name.text}`"
+        self.diagnostics.error("LM0203", name.span, message, help=found.help, edits=found.edits)
 
 
 def _moved(cell: Cell, parent: Cell) -> Cell:

@@ -122,6 +122,52 @@ def test_one_mistake_is_one_message_and_its_edit_repairs_it(name: str, tmp_path:
     assert errors(check(applied(text, found[0].edits), tmp_path)) == []
 
 
+HABITUAL = {
+    "batch_size": ("batch = 8", "batch_size = 8", "batch"),
+    "max_steps": ("steps = 100", "max_steps = 100", "steps"),
+    "num_steps": ("steps = 100", "num_steps = 100", "steps"),
+    "step, which a start has too": ("steps = 100", "step = 100", "steps"),
+    "learning_rate": ("batch = 8", "batch = 8, learning_rate = 1e-3", "optim.lr"),
+    "lr": ("batch = 8", "batch = 8, lr = 1e-3", "optim.lr"),
+    "betas": ("batch = 8", "batch = 8, betas = [0.9, 0.95]", "optim.betas"),
+    "eps, near to steps": ("batch = 8", "batch = 8, eps = 1e-8", "optim.eps"),
+    "a rate of another variant": ("batch = 8", "batch = 8, optim : sgd {}, momentum = 0.5", "optim.momentum"),
+    "optimizer": ("batch = 8", "batch = 8, optimizer { lr = 1e-3 }", "optim"),
+    "an optimiser's name": ("batch = 8", "batch = 8, sgd { lr = 1e-3 }", "optim : sgd"),
+    "a schedule's name": ("batch = 8", "batch = 8, cosine { warmup = 10 }", "schedule : cosine"),
+    "n_layers": ("layers = 2", "n_layers = 2", "layers"),
+    "num_hidden_layers": ("layers = 2", "num_hidden_layers = 2", "layers"),
+    "hidden_size": ("width = 64", "hidden_size = 64", "width"),
+    "d_model": ("width = 64", "d_model = 64", "width"),
+    "num_heads": ("heads = 2", "num_heads = 2", "heads"),
+    "n_heads behind its block": ("} }\ntrain", "window = 8 }, n_heads = 2 }\ntrain", "mixer.heads"),
+    "attention": ("mixer : attention", "attention", "mixer : attention"),
+    "vocab_size": ("layers = 2", "layers = 2, vocab_size = 512", "vocab"),
+    "context_length": ("seq_len = 64", "context_length = 64", "seq_len"),
+    "block_size": ("seq_len = 64", "block_size = 64", "seq_len"),
+    "max_seq_len in a train": ("batch = 8", "batch = 8, max_seq_len = 32", "data.seq_len"),
+    "an axis": ("eval held_out", "grid g { base = base, over { width = [32, 64] } }\neval held_out", "model.width"),
+    "an axis of a rate": (
+        "eval held_out",
+        "grid g { base = base, over { lr = [1e-3, 1e-2] } }\neval held_out",
+        "optim.lr",
+    ),
+}
+"""Habits of other tools, and fields that are a block further in: what is written, and what an edit puts there."""
+
+
+@pytest.mark.parametrize("name", HABITUAL)
+def test_a_habitual_word_is_replaced_by_the_path_that_is_meant(name: str, tmp_path: Path) -> None:
+    right, wrong, path = HABITUAL[name]
+    frame = FRAME.replace("heads = 2 } }", "} }") if "behind" in name else FRAME
+    assert frame.count(right) == 1
+    text = frame.replace(right, wrong)
+    told = next(told for told in check(text, tmp_path) if told.code in ("LM0203", "LM0501"))
+    assert [edit.text for edit in told.edits] == [path]
+    assert told.help.startswith((f"did you mean `{path}`", f"write {path} {{ ... }}"))
+    assert errors(check(applied(text, told.edits), tmp_path)) == []
+
+
 @pytest.mark.parametrize("code", [c for c in CODES.values() if c.examples()], ids=lambda code: code.code)
 def test_edits_of_the_examples_of_codes_repair_them(code: object, tmp_path: Path) -> None:
     failing, _ = code.examples()  # type: ignore[attr-defined]

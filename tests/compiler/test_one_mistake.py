@@ -151,3 +151,36 @@ def test_the_failing_value_is_marked_beside_one_that_python_takes_for_it(tmp_pat
     path.write_text(SPEC.replace("model.width = [32, 64]", "model.tied = [true, 1]"), encoding="utf-8")
     (told,) = compile_spec(path).diagnostics.items
     assert (told.code, told.span and told.span.text) == ("LM0507", "1")
+
+
+HELPS = {
+    "heads before there is a mixer": (
+        "layers = 2,",
+        "layers = 2, num_heads = 2,",
+        "did you mean `mixer.heads` of mixer `attention`?",
+    ),
+    "a rate of another optimiser": (
+        "batch = 8",
+        "batch = 8, momentum = 0.9",
+        "did you mean `optim.momentum` of optim `sgd`?",
+    ),
+    "a field of two blocks": ("batch = 8", "batch = 8, tokenizer = bytes", "did you mean `model.tokenizer` or"),
+    "a field of another kind": ("layers = 2,", "layers = 2, block_size = 64,", "`seq_len` is a field of data"),
+    "a block further in": (
+        "layers = 2,",
+        "layers = 2, scaling : ntk {},",
+        "`scaling` belongs into `positions { ... }`",
+    ),
+}
+"""What has no edit, as it depends on what else is written."""
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_what_to_do_is_told(name: str, tmp_path: Path) -> None:
+    right, wrong, help = HELPS[name]
+    assert right in SPEC
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace(right, wrong, 1), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert told.help.startswith(help)
+    assert not told.edits
