@@ -15,13 +15,15 @@ from typing import Literal
 
 from attrs import frozen
 
+from .shown import Shown
+
 EventKind = Literal["open", "close", "rejected", "handover", "malformed", "abort"]
 POSITION = -1
 UNSET = -2
 
 
-@frozen
-class Event:
+@frozen(repr=False)
+class Event(Shown):
     """One thing that happens on a move, to protocol number `protocol`; `back` bytes before the end of the symbol.
 
     open        the last byte of `open` was read
@@ -37,8 +39,8 @@ class Event:
     back: int = 0
 
 
-@frozen
-class Write:
+@frozen(repr=False)
+class Write(Shown):
     """A register takes the value of another (`source` >= 0), the position (POSITION), or none (UNSET); then `add`.
 
     The position is the one after the symbol. The writes of a move all read what was there before it.
@@ -49,16 +51,16 @@ class Write:
     add: int = 0
 
 
-@frozen
-class Effect:
+@frozen(repr=False)
+class Effect(Shown):
     """What a move does besides changing the state: events in firing order, and writes."""
 
     events: tuple[Event, ...] = ()
     writes: tuple[Write, ...] = ()
 
 
-@frozen
-class ByteAutomaton:
+@frozen(repr=False)
+class ByteAutomaton(Shown):
     """A total deterministic automaton over byte classes and special tokens; state 0 is free text.
 
     Attributes:
@@ -114,8 +116,8 @@ class ByteAutomaton:
         return after
 
 
-@frozen
-class Slot:
+@frozen(repr=False)
+class Slot(Shown):
     """A capture and the registers that hold where it begins and ends."""
 
     name: str
@@ -123,8 +125,8 @@ class Slot:
     end: int
 
 
-@frozen
-class SpokenProtocol:
+@frozen(repr=False)
+class SpokenProtocol(Shown):
     """What the runtime must know of a protocol besides the automaton.
 
     Attributes:
@@ -140,8 +142,8 @@ class SpokenProtocol:
     place: tuple[str, int, int, str] | None = None
 
 
-@frozen
-class Automata:
+@frozen(repr=False)
+class Automata(Shown):
     """What a list of protocols compiles to."""
 
     protocols: tuple[SpokenProtocol, ...]

@@ -13,12 +13,13 @@ from typing import Any
 from attrs import Factory, frozen
 
 from .schema import fields
+from .shown import Shown
 
 FORMAT = 1
 
 
-@frozen
-class Place:
+@frozen(repr=False)
+class Place(Shown):
     """A place in a source file: path relative to the plan's root, 1-based line and column, and the text covered."""
 
     path: str
@@ -30,16 +31,16 @@ class Place:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@frozen
-class SourceFile:
+@frozen(repr=False)
+class SourceFile(Shown):
     """A file that the plan was compiled from, relative to the root."""
 
     path: str
     sha256: str
 
 
-@frozen
-class Header:
+@frozen(repr=False)
+class Header(Shown):
     """What a plan was made from."""
 
     name: str
@@ -51,16 +52,16 @@ class Header:
     edition: int = 1
 
 
-@frozen
-class Lack:
+@frozen(repr=False)
+class Lack(Shown):
     """What of a block this version cannot run, in a reader's words, and where it is written."""
 
     what: str
     place: Place
 
 
-@frozen
-class Node:
+@frozen(repr=False)
+class Node(Shown):
     """One component of the runtime graph. `spec` is an instance of a registered variant; its refs are node ids.
 
     `id` = identity(spec). `name` is the block that declared it and takes no part in the identity. `lacks` is what of
@@ -74,8 +75,8 @@ class Node:
     lacks: tuple[Lack, ...] = ()
 
 
-@frozen
-class Point:
+@frozen(repr=False)
+class Point(Shown):
     """One run of a grid, or a train on its own (`grid` is then the train's name and `axes` is empty).
 
     Attributes:
@@ -94,8 +95,8 @@ class Point:
     values: dict[str, Any] = Factory(dict)
 
 
-@frozen
-class Target:
+@frozen(repr=False)
+class Target(Shown):
     """A block that `lmc run` accepts by name, and the nodes it stands for. `default`: run without being named."""
 
     name: str
@@ -104,8 +105,8 @@ class Target:
     default: bool = True
 
 
-@frozen
-class Plan:
+@frozen(repr=False)
+class Plan(Shown):
     """A compiled experiment. Nodes are in an order in which inputs come before what needs them."""
 
     header: Header
@@ -114,8 +115,8 @@ class Plan:
     targets: tuple[Target, ...]
 
 
-@frozen
-class Origin:
+@frozen(repr=False)
+class Origin(Shown):
     """One link of a value's history, strongest first: what set it, where, and to what."""
 
     source: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from attrs import Factory, fields, frozen
 
+from .shown import Shown
 
-@frozen(kw_only=True)
-class TrainRecord:
+
+@frozen(kw_only=True, repr=False)
+class TrainRecord(Shown):
     """One line of `records.jsonl` of a training.
 
     Attributes:
@@ -39,8 +41,8 @@ RECORDED = tuple(a.name for a in fields(TrainRecord) if a.name != "loss")
 """Columns of the records that plots name as they are; `loss` is `loss.train` there."""
 
 
-@frozen(kw_only=True)
-class ProfileRecord:
+@frozen(kw_only=True, repr=False)
+class ProfileRecord(Shown):
     """One line of `profile.jsonl` of a training: where the time of a step went.
 
     Attributes:
@@ -62,8 +64,8 @@ class ProfileRecord:
     memory: int
 
 
-@frozen(kw_only=True)
-class Scores:
+@frozen(kw_only=True, repr=False)
+class Scores(Shown):
     """Metrics of one evaluation at one step; one line of `scores.jsonl`."""
 
     name: str
@@ -71,8 +73,8 @@ class Scores:
     metrics: dict[str, float]
 
 
-@frozen(kw_only=True)
-class Recording:
+@frozen(kw_only=True, repr=False)
+class Recording(Shown):
     """One line of `recordings.jsonl` of a probe: statistics of one site at one step."""
 
     step: int
@@ -80,8 +82,8 @@ class Recording:
     stats: dict[str, float]
 
 
-@frozen(kw_only=True)
-class Execution:
+@frozen(kw_only=True, repr=False)
+class Execution(Shown):
     """Choices that change bits but not meaning; resolved once at the first start and restored on resume.
 
     Attributes:

@@ -30,6 +30,8 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .shown import shown
+
 _T = TypeVar("_T")
 REGISTRY: dict[str, dict[str, type]] = {}
 UNSUPPORTED: dict[str, frozenset[str]] = {
@@ -123,16 +125,10 @@ def variant(kind: str, name: str = "", *, revision: int = 1, runs: bool = True) 
         cls.lmc_variant = name  # type: ignore[attr-defined]
         cls.lmc_revision = revision  # type: ignore[attr-defined]
         cls.lmc_runs = runs  # type: ignore[attr-defined]
-        cls.__repr__ = _shown  # type: ignore[method-assign]
+        cls.__repr__ = shown  # type: ignore[method-assign]
         return cls
 
     return register
-
-
-def _shown(spec: Any) -> str:
-    """Return the call that makes a spec."""
-    said = ", ".join(f"{name}={getattr(spec, name)!r}" for name in fields(type(spec)))
-    return f"{type(spec).__name__}({said})"
 
 
 def kind_of(cls: type) -> str:

@@ -15,19 +15,20 @@ from typing import Literal as OneOf
 import attrs
 from attrs import field, frozen
 
+from ...spec.shown import Shown
 from ...spec.span import Span
 
 
-@frozen
-class Name:
+@frozen(repr=False)
+class Name(Shown):
     """A name or a quoted key, as written at `span`; `text` is the name itself."""
 
     text: str
     span: Span
 
 
-@frozen
-class Number:
+@frozen(repr=False)
+class Number(Shown):
     """A number, decimal-exact: `1.5B` has value 1.5 and suffix "B"; hexadecimal is already converted."""
 
     value: Decimal
@@ -35,8 +36,8 @@ class Number:
     span: Span
 
 
-@frozen
-class String:
+@frozen(repr=False)
+class String(Shown):
     """A string without interpolation.
 
     `value` is the text after escapes and indentation; `prefix` is "", "r" or "re" ("re" strings keep backslashes).
@@ -49,8 +50,8 @@ class String:
     offsets: tuple[int, ...] = field(repr=False, eq=False, default=())
 
 
-@frozen
-class Interpolation:
+@frozen(repr=False)
+class Interpolation(Shown):
     """`{expr:format}` inside an f-string."""
 
     expr: Expr
@@ -58,24 +59,24 @@ class Interpolation:
     span: Span
 
 
-@frozen
-class FString:
+@frozen(repr=False)
+class FString(Shown):
     """An f-string: literal parts (str) and interpolations in order."""
 
     parts: tuple[str | Interpolation, ...]
     span: Span
 
 
-@frozen
-class Literal:
+@frozen(repr=False)
+class Literal(Shown):
     """`true`, `false`, `none` or `unset`."""
 
     word: OneOf["true", "false", "none", "unset"]
     span: Span
 
 
-@frozen
-class Ref:
+@frozen(repr=False)
+class Ref(Shown):
     """`a.b[i].c`: the first name, then names and index expressions."""
 
     head: Name
@@ -93,8 +94,8 @@ class Ref:
         return ".".join(names)
 
 
-@frozen
-class Inline:
+@frozen(repr=False)
+class Inline(Shown):
     """`attention { heads = 1 }` as a value."""
 
     base: Ref
@@ -102,8 +103,8 @@ class Inline:
     span: Span
 
 
-@frozen
-class Call:
+@frozen(repr=False)
+class Call(Shown):
     """`range(4, 84, 4)`; keyword arguments are (name, expr)."""
 
     name: Name
@@ -112,16 +113,16 @@ class Call:
     span: Span
 
 
-@frozen
-class ListExpr:
+@frozen(repr=False)
+class ListExpr(Shown):
     """`[a, b]`."""
 
     items: tuple[Expr, ...]
     span: Span
 
 
-@frozen
-class Comprehension:
+@frozen(repr=False)
+class Comprehension(Shown):
     """`[body for name in iterable if condition]`."""
 
     body: Expr
@@ -131,8 +132,8 @@ class Comprehension:
     span: Span
 
 
-@frozen
-class Unary:
+@frozen(repr=False)
+class Unary(Shown):
     """`-x`, `+x` or `not x`."""
 
     op: OneOf["-", "+", "not"]
@@ -140,8 +141,8 @@ class Unary:
     span: Span
 
 
-@frozen
-class Binary:
+@frozen(repr=False)
+class Binary(Shown):
     """Two operands and an operator of the grammar: `or and == != <= >= < > in "not in" + - * / // % **`."""
 
     op: str
@@ -151,8 +152,8 @@ class Binary:
     op_span: Span
 
 
-@frozen
-class Cond:
+@frozen(repr=False)
+class Cond(Shown):
     """`then if condition else other`."""
 
     then: Expr
@@ -161,8 +162,8 @@ class Cond:
     span: Span
 
 
-@frozen
-class Bad:
+@frozen(repr=False)
+class Bad(Shown):
     """What did not parse; already reported."""
 
     span: Span
@@ -173,8 +174,8 @@ Expr = (
 )
 
 
-@frozen
-class Import:
+@frozen(repr=False)
+class Import(Shown):
     """`import "file" as name`."""
 
     path: String
@@ -182,8 +183,8 @@ class Import:
     span: Span
 
 
-@frozen
-class Let:
+@frozen(repr=False)
+class Let(Shown):
     """`let name = expr`."""
 
     name: Name
@@ -191,8 +192,8 @@ class Let:
     span: Span
 
 
-@frozen
-class Assert:
+@frozen(repr=False)
+class Assert(Shown):
     """`assert condition : "message"`; the message may be absent."""
 
     condition: Expr
@@ -200,8 +201,8 @@ class Assert:
     span: Span
 
 
-@frozen
-class Assign:
+@frozen(repr=False)
+class Assign(Shown):
     """`path = expr` or `path += list`."""
 
     path: tuple[Name, ...]
@@ -222,8 +223,8 @@ class Assign:
         return Block(self.path[0], None, self.value.base, self.value.items, self.span)
 
 
-@frozen
-class Block:
+@frozen(repr=False)
+class Block(Shown):
     """`kind name : base { items }`; name and base may be absent."""
 
     kind: Name
@@ -236,16 +237,16 @@ class Block:
 Item = Import | Let | Assert | Assign | Block | Bad
 
 
-@frozen
-class Comment:
+@frozen(repr=False)
+class Comment(Shown):
     """`# text` with its place; the printer attaches comments by line."""
 
     text: str
     span: Span
 
 
-@frozen
-class File:
+@frozen(repr=False)
+class File(Shown):
     """A parsed file."""
 
     items: tuple[Item, ...]
