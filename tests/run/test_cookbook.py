@@ -116,3 +116,14 @@ def test_the_configuration_becomes_a_grid_of_four(folder: Path, capsys: pytest.C
     assert {(run["values"]["optim.lr"], run["values"]["model.layers"]) for run in runs} == {
         (rate, layers) for rate in (1e-3, 3e-4) for layers in (2, 4)
     }
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"), re.findall(r"`lmc run (\w+\.lmspec) --set ([^`]+)`", PAGE.read_text("utf-8"))
+)
+def test_a_setting_of_the_head_shortens_all_runs_of_its_recipe(
+    recipe: str, setting: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", recipe, "--set", setting]) == 0
+    tokens = re.findall(r"^ *tokens +([\d,]+)", capsys.readouterr().out, re.MULTILINE)
+    assert tokens == [f"{60 * 16 * 64:,}"]

@@ -47,6 +47,30 @@ def test_the_training_of_step_three_runs(folder: Path, capfd: pytest.CaptureFixt
     assert "= 256" in capfd.readouterr().out
 
 
+def test_steps_that_are_set_are_those_of_one_world(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "first.lmspec").write_text(BLOCKS[4], encoding="utf-8")
+    for settings, steps in ((["base.steps=20"], 400), (["base.steps=20", "wide.steps=20"], 20)):
+        said = [part for setting in settings for part in ("--set", setting)]
+        assert main(["why", "first.lmspec", "wide.steps", *said]) == 0
+        assert capsys.readouterr().out.startswith(f"wide.steps = {steps}\n")
+
+
+@pytest.mark.slow
+def test_runs_of_one_name_are_told_apart_by_what_status_shows(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "first.lmspec").write_text(BLOCKS[3], encoding="utf-8")
+    for steps in (2, 3):
+        setting = f"base.steps = {steps}"
+        assert main(["run", "first.lmspec", "--with", "quick", "--set", setting, "--device", "cpu"]) == 0
+    capfd.readouterr()
+    assert main(["generate", "base", "--prompt", "The ", "--device", "cpu"]) == 1
+    assert "LM0809" in capfd.readouterr().err
+    assert main(["status"]) == 0
+    ids = re.findall(r"^ +base +(\w{16}) ", capfd.readouterr().out, re.MULTILINE)
+    assert len(set(ids)) == 2
+    for shown in ids:
+        assert main(["generate", shown[:6], "--prompt", "The ", "--max-tokens", "2", "--device", "cpu"]) == 0
+
+
 @pytest.mark.slow
 def test_the_last_file_runs_its_grid_and_draws(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "first.lmspec").write_text(BLOCKS[-1], encoding="utf-8")
