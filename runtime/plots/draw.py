@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, ScalarFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, ScalarFormatter
 
 from ...spec.plot import LinePlot
 from .reduce import Line
@@ -18,6 +20,8 @@ from .reduce import Line
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart with any colour vision."""
 FEW_POINTS = 30
+LABEL = 36
+"""Characters of a label that are as long as an axis is high."""
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -30,6 +34,8 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "lmc",
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
+    "figure.dpi": 160,
+    "savefig.dpi": "figure",
 }
 
 
@@ -46,7 +52,7 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
                 if line.facet == facet:
                     _draw_line(axis, line, colors[line.label])
             _dress(axis, spec, facet)
-        axes[0][0].set_ylabel(spec.y[0].text if len(spec.y) == 1 else "")
+        axes[0][0].set_ylabel(textwrap.fill(", ".join(y.text for y in spec.y), LABEL, break_long_words=False))
         if not lines:
             axes[0][0].text(0.5, 0.5, "no results yet", ha="center", transform=axes[0][0].transAxes, color="#888888")
         if any(colors):
@@ -54,11 +60,22 @@ def draw(spec: LinePlot, lines: list[Line], title: str, folder: Path) -> list[Pa
             handles = {handle.get_label(): handle for axis in axes[0] for handle in axis.get_lines()}
             figure.legend([handles[x] for x in labels], labels, title=heading, loc="outside right center")
         figure.suptitle(spec.title or title, fontsize=11)
+        _settle(figure)
         paths = [folder / "figure.svg", folder / "figure.png"]
         figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], dpi=160)
+        figure.savefig(paths[1])
         plt.close(figure)
     return paths
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out around the ticks that it is drawn with: margins decide which fit, and ticks the margins."""
+    figure.draw_without_rendering()
+    for ticks in (ticks for axis in figure.axes for ticks in (axis.xaxis, axis.yaxis)):
+        ticks.set_major_locator(FixedLocator(list(ticks.get_majorticklocs())))
+        ticks.set_minor_locator(FixedLocator(list(ticks.get_minorticklocs())))
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def _draw_line(axis: Axes, line: Line, color: str) -> None:

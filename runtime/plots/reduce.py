@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from attrs import frozen
@@ -39,6 +41,7 @@ class Line:
 def lines(spec: LinePlot, rows: Iterable[Row]) -> list[Line]:
     """Return the lines of a plot. Raises LmcError (LM0505) if several rows of a replicate meet at one point."""
     groups: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
+    reached: dict[tuple[Any, ...], dict[Any, set[Any]]] = {}
     for row in rows:
         if not kept(spec, row):
             continue
@@ -51,11 +54,29 @@ def lines(spec: LinePlot, rows: Iterable[Row]) -> list[Line]:
             color = _value(spec.color, row) if spec.color else None
             facet = _value(spec.facet, row) if spec.facet else None
             groups.setdefault((number, facet, color, x), {}).setdefault(row.get(REPLICATE), []).append(value)
+            reached.setdefault((number, facet, color), {}).setdefault(_run(row), set()).add(x)
+    whole = {key: _of_all(runs.values()) for key, runs in reached.items()} if "step" in spec.x.names() else {}
     series: dict[tuple[Any, ...], dict[Any, tuple[float, float, float]]] = {}
     for (number, facet, color, x), replicates in groups.items():
+        if whole and x not in whole[number, facet, color]:
+            continue
         values = [_reduced(spec.y[number], values) for values in replicates.values()]
         series.setdefault((facet, number, color), {})[x] = _band(spec.band, values)
     return [_line(spec, key, points) for key, points in sorted(series.items(), key=lambda item: _order(item[0]))]
+
+
+def _run(row: Row) -> Any:
+    return row.get("source"), row.get("run")
+
+
+def _of_all(runs: Collection[set[Any]]) -> set[Any]:
+    """Return where every run that goes so far has a value, of where each has one.
+
+    A run's last record lies where the others have none, and a mean of it alone would be no point of the line.
+    """
+    ends = sorted(max(values) for values in runs)
+    counts = Counter(x for values in runs for x in values)
+    return {x for x, count in counts.items() if count == len(ends) - bisect_left(ends, x)}
 
 
 def kept(spec: LinePlot, row: Row) -> bool:

@@ -4,17 +4,20 @@ import csv
 import itertools
 import math
 import os
+import re
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from lmc.runtime.plots.draw import draw
-from lmc.runtime.plots.reduce import lines
+from lmc.runtime.plots.reduce import Line, lines
 from lmc.runtime.plots.table import cell, columns, show_table, write_csv
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.expr import Expr
-from lmc.spec.plot import LinePlot, Scale
+from lmc.spec.plot import Axis, LinePlot, Scale
 
 
 def name(text: str) -> Expr:
@@ -80,6 +83,53 @@ def test_a_figure_is_drawn_the_same_twice_and_empty_ones_say_so(tmp_path: Path) 
     assert "min(loss)" in texts[0]
     svg, _ = draw(spec, [], "title", tmp_path)
     assert "no results yet" in svg.read_text()
+
+
+CUT = {
+    "32": ((4.321, 3.417, 3.009, 2.657, 2.312, 1.914), (4.165, 3.308, 2.83, 2.445, 2.029, 1.647)),
+    "64": ((3.335, 2.665, 1.87, 1.232, 0.894, 0.667), (3.502, 2.798, 2.052, 1.335, 0.909, 0.713)),
+}
+"""Of two replicates: values whose ticks changed with the margins that were made for them."""
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "log2"])
+@pytest.mark.parametrize("factor", [0.01, 1.0, 3.7, 1000.0])
+def test_nothing_of_a_figure_is_cut_off(scale: Axis, factor: float, tmp_path: Path) -> None:
+    y = (name("held.bits_per_byte"), name("held_out.bits_per_byte"))
+    for measured in (y[:1], y):
+        spec = LinePlot(sources=("g",), x=name("step"), y=measured, color=name("width"), scale=Scale(y=scale))
+        drawn = []
+        for label, replicates in CUT.items():
+            found = np.array(replicates) * factor
+            band = [tuple(map(float, side)) for side in (found.mean(axis=0), found.min(axis=0), found.max(axis=0))]
+            drawn.append(Line(None, label, (label,), tuple(range(20, 140, 20)), *band))
+        svg, png = draw(spec, drawn, "curves", tmp_path)
+        dark = np.asarray(imread(png))[..., :3].min(axis=-1) < 0.8
+        assert not dark[:, :3].any(), "the left edge"
+        assert not dark[:, -3:].any(), "the right edge"
+        assert not dark[:3].any(), "the top"
+        assert not dark[-3:].any(), "the bottom"
+        said = "".join(re.sub("<[^>]*>", "", svg.read_text()).split())
+        assert ",".join(expr.text for expr in measured) in said
+
+
+def test_a_point_is_of_all_runs_that_reach_it() -> None:
+    ends = {"a": (10, 20, 30, 37), "b": (10, 20, 30, 40, 50, 60), "c": (10, 20, 30, 40, 50, 60), "d": (20, 40, 60)}
+    rows = [
+        {"run": run, "source": "g", "seed": seed, "step": step, "loss": float(ord(run) + step)}
+        for run, seed in (("a", 0), ("b", 0), ("c", 1), ("d", 1))
+        for step in ends[run]
+    ]
+    spec = LinePlot(sources=("g",), x=name("step"), y=(call("mean", "loss"),))
+    (line,) = lines(spec, rows)
+    a, b, c, d = map(ord, "abcd")
+    assert line.x == (20, 40, 60)
+    assert line.y == ((a + b + c + d) / 4 + 20, (b + (c + d) / 2) / 2 + 40, (b + (c + d) / 2) / 2 + 60)
+    without = [row for row in rows if row["run"] != "d"]
+    (line,) = lines(spec, without)
+    assert line.x == (10, 20, 30, 40, 50, 60)
+    (line,) = lines(spec, [row for row in rows if row["run"] == "a"])
+    assert line.x == ends["a"]
 
 
 def test_tables_show_what_varies_and_csv_holds_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
