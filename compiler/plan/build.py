@@ -9,7 +9,7 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 
 from ...spec.automaton import Automata
-from ...spec.diagnostic import Diagnostics
+from ...spec.diagnostic import Diagnostics, Edit
 from ...spec.identity import identity
 from ...spec.plan import Header, Lack, Node, Place, Plan, Point, Target
 from ...spec.rules import violations
@@ -165,8 +165,8 @@ class PlanBuilder:
             self.diagnostics.error("LM0502", decl.name_span, f"`where` leaves no point of grid `{decl.name}`")
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None and "name" in grid.draft.fields and len({p.run for p in points if p.name == twice}) > 1:
-            span = grid.draft.fields["name"].expr.span
-            self.diagnostics.error("LM0508", span, f"several runs are called `{twice}`", help=_unnamed(grid))
+            span, (help, edits) = grid.draft.fields["name"].expr.span, _unnamed(grid)
+            self.diagnostics.error("LM0508", span, f"several runs are called `{twice}`", help=help, edits=edits)
         self.points += points
         self.worlds[decl.name] = list(grid.worlds.values())
         self._run_targets(decl.name, "grid", points, True)
@@ -388,8 +388,11 @@ def _references(cls: Any) -> tuple[str, ...]:
     return tuple(name for name, a in fields(cls).items() if a.metadata["ref"] and not a.metadata["hidden"])
 
 
-def _unnamed(grid: Grid) -> str:
-    """Return what to do about a `name` that does not tell runs apart."""
-    written = grid.draft.fields["name"].expr.span.text
-    missing = [axis.path for axis in grid.axes if axis.path not in written]
-    return f"add {', '.join(f'{{{path}}}' for path in missing)} to it" if missing else "name every axis in `name`"
+def _unnamed(grid: Grid) -> tuple[str, tuple[Edit, ...]]:
+    """Return what to do about a `name` that does not tell runs apart, and edits: a text without `f` has no braces."""
+    expr = grid.draft.fields["name"].expr
+    missing = [f"{{{axis.path}}}" for axis in grid.axes if axis.path not in expr.span.text]
+    if isinstance(expr, tree.String) and expr.span.text == f'"{expr.value}"' and "{" in expr.value:
+        text = f'f"{"-".join([expr.value, *missing])}"'
+        return f"braces are read in a text that begins with f: {text}", (Edit(expr.span, text),)
+    return f"add {', '.join(missing)} to it" if missing else "name every axis in `name`", ()

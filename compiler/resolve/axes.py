@@ -13,11 +13,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ...spec.diagnostic import Diagnostic, Diagnostics, Label
+from ...spec.diagnostic import Diagnostic, Diagnostics, Edit, Label
 from ...spec.schema import SPELLINGS, fields, slot
 from ..syntax import tree
 from .cells import AxisRead, AxisStatement, BlockValue, Constant, Late, Scope, is_map
-from .draft import AxisText, Draft, Written
+from .draft import STATEMENTS, AxisText, Draft, Written
 from .draws import sample
 from .problems import Problem, problem
 from .values import DeclRef, Distribution
@@ -121,12 +121,21 @@ def count(axes: tuple[Axis, ...], draft: Draft, world: World) -> int:
 
 def _axis(path: str, text: AxisText, draft: Draft, world: World) -> Axis | Distribution:
     assert world.root is not None
+    if path in STATEMENTS and not text.free:
+        span, seed = text.names[0].span, path == "seeds"
+        message, help = f"`{path}` is the grid's own, not an axis", "write it beside `over`"
+        edits = (Edit(span, "seed"),) if seed else ()
+        raise problem("LM0501", span, message, help=help + ", or `seed` in it" * seed, edits=edits)
     expr = text.written.expr
     value = world.evaluator.expr(expr, Scope((world.root,), text.written.module))
     if isinstance(value, Distribution):
         return value
     if not isinstance(value, list):
-        raise problem("LM0301", expr.span, f"the axis `{path}` needs a list", help="write [...] or range(...)")
+        single = isinstance(expr, tree.Number | tree.String | tree.Literal)
+        listed = f"[{expr.span.text}]" if single else "[...]"
+        edits = (Edit(expr.span, listed),) if single else ()
+        help = f"write {listed} or range(...)"
+        raise problem("LM0301", expr.span, f"the axis `{path}` needs a list", help=help, edits=edits)
     if not value:
         raise problem("LM0502", expr.span, f"the axis `{path}` has no values", help="write at least one")
     if text.free:

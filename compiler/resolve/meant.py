@@ -138,7 +138,8 @@ def _elsewhere(cell: Cell, word: str) -> str:
     kinds = [
         kind
         for kind in ("model", "data", "train")
-        if kind != cell.root.kind and any(word in _open(cls) for cls in REGISTRY[kind].values())
+        if (kind != cell.root.kind or cell.parent is not None)
+        and any(word in _open(cls) for cls in REGISTRY[kind].values())
     ]
     return f"`{word}` is a field of {' and of '.join(kinds)}" if kinds else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from attrs import define, frozen
 from ...spec.diagnostic import Edit
 from ...spec.mesh import Mesh
 from ...spec.schema import REGISTRY, SPELLINGS, fields, hints, referred, slot, variant_of
+from ...spec.span import Span
 from ..syntax import tree
 from .cells import AnyExpr, AxisRead, Cell, Scope, is_map, spelled, takes_value
 from .declare import Decl, Module
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .world import World
 
 MISSING = object()
+DASHED = r"[A-Za-z_][A-Za-z0-9_]*(-[A-Za-z_][A-Za-z0-9_]*)+"
+"""What was meant as one name, and is a difference."""
 
 
 @frozen
@@ -141,7 +145,10 @@ class References:
             if found is None and not place.whole:
                 raise poison()
             if found is None:
-                raise problem("LM0207", part.span, f"`{expr.head.text}` has no `{part.text}`")
+                near = difflib.get_close_matches(part.text, place.names, 1)
+                help = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(place.names)}"
+                edits = (Edit(part.span, near[0]),) if near else ()
+                raise problem("LM0207", part.span, f"`{expr.head.text}` has no `{part.text}`", help=help, edits=edits)
             return self._declared(found, scope)
         if isinstance(place, DeclRef):
             place = place.decl
@@ -227,12 +234,18 @@ class References:
             help = f'quote it: "{near[0]}"' if near else "quote a value"
             return problem("LM0207", span, f"`{name}` is not defined", label=label, help=help, edits=edits)
         wanted = "" if defining is None or expr.tail else fields(defining[0].cls)[defining[1]].metadata["ref"]
-        blocks = [decl.name for decl in scope.module.decls if decl.kind == wanted]
+        kinds = referred(wanted) if wanted else ()
+        blocks = [decl.name for decl in scope.module.decls if decl.kind in kinds]
         known = [*scope.module.names, *(spelled(n) for cell in scope.cells for n in fields(cell.cls))]
+        if dashed := re.match(DASHED, span.source.text[span.start :]):
+            plain = dashed.group().replace("-", "_")
+            whole = Span(span.source, span.start, span.start + dashed.end())
+            edits = (Edit(whole, plain),) if plain in (blocks if wanted else known) else ()
+            return problem("LM0207", span, f"`{name}` is not defined", help=f"names have no `-`: {plain}", edits=edits)
         near = difflib.get_close_matches(name, blocks if wanted else known, 1)
         help = f"did you mean `{near[0]}`?" if near else _other_word(name, defining)
         if wanted and not near:
-            help = f"write one of {', '.join(blocks)}" if blocks else f"write a {wanted} of that name"
+            help = f"write one of {', '.join(blocks)}" if blocks else f"write a {' or '.join(kinds)} of that name"
         edits = (Edit(span, near[0]),) if near else ()
         return problem("LM0207", span, f"`{name}` is not defined", help=help, edits=edits)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from ...spec.diagnostic import Edit
 from ...spec.schema import hints
 from ...spec.units import Steps
 from ..syntax import tree
@@ -27,9 +28,11 @@ def check_whole(expr: AnyExpr, value: Any, cls: Any, name: str) -> None:
         if isinstance(expr, AxisRead) and written != value:
             continue
         below, told = int(written), f"{written.normalize():f}"
-        share = f", or a share of the run: {told} * steps" if below == 0 and name != "steps" else ""
-        help = f"write {below} or {below + 1}" if below else f"write 1{share}"
-        raise problem("LM0301", literal.span, f"`{name}` needs an Int, got {told}", help=help)
+        share = f"{told} * steps" if below == 0 and name != "steps" else ""
+        help = f"write {below} or {below + 1}" if below else "write 1"
+        help = f"it counts steps; a share of the run is {share}" if share else help
+        edits = (Edit(literal.span, share),) if share else ()
+        raise problem("LM0301", literal.span, f"`{name}` needs an Int, got {told}", help=help, edits=edits)
 
 
 def _fractions(expr: Any) -> Iterator[tuple[tree.Number, Decimal]]:

@@ -282,6 +282,11 @@ class _Driver:
             error(
                 "LM0101", place, f"`{name}` has no value", label="expected a number, string, list, reference or block"
             )
+        elif at < len(tokens) and not ends and (written := self._habit(tokens, at, first)) is not None:
+            if written.help:
+                marked = Span(self.source, written.token.start_pos or 0, written.token.end_pos or 0)
+                message = f"`{written.token}` cannot stand here"
+                error("LM0102", marked, message, help=written.help, edits=written.edits)
         elif token.type in KEYWORDS:
             error("LM0107", span, f"`{token}` is a keyword and cannot stand here", help="choose another name")
         elif token.type == "BAD_STRING":
@@ -310,6 +315,11 @@ class _Driver:
             end_before = (before.end_pos or 0) if before is not None else 0
             edits = (Edit(Span(self.source, end_before, end_before), ","),) if comma else ()
             error("LM0102", span, f"`{token}` cannot stand here", help=help, edits=edits)
+
+    def _habit(self, tokens: list[Token], at: int, first: int) -> Any:
+        from .habits import habit  # only where there is a mistake
+
+        return habit(self.source, tokens, at, first)
 
     def _single_quotes(self, span: Span) -> None:
         line = self.source.text[span.end :].partition("\n")[0]

@@ -51,6 +51,25 @@ SINGLE = {
     "chain of calls": ("batch = 8 }", "batch = 8, assert 1 <= min(batch, 4) < 10 }", "LM0108"),
     "bare fraction": ("batch = 8 }", "batch = 8, optim { weight_decay = .5 } }", "LM0108"),
     "comma": ("layers = 2, width", "layers = 2 width", "LM0102"),
+    "a variant behind an equals sign": ("tokenizer bytes :", "tokenizer bytes =", "LM0102"),
+    "a field with a colon": ("tokenizer bytes", "edition: 1\ntokenizer bytes", "LM0102"),
+    "a list with a colon": ("byte {}", 'byte { specials: ["<|x|>"] }', "LM0102"),
+    "a truth with a colon": ("width = 64", "width = 64, tied : true", "LM0102"),
+    "a colon before a body": ("train base {", "train base: {", "LM0102"),
+    "a comment with slashes": ("tokenizer bytes", "// bytes, of one book\ntokenizer bytes", "LM0102"),
+    "a comment with slashes behind a value": ("steps = 100", "tokens = 1M // one pass over it\n", "LM0102"),
+    "a dash in a name": ("eval held_out", "eval held-out", "LM0102"),
+    "a dash in a field": ("batch = 8", "batch = 8, micro-batch = 4", "LM0102"),
+    "values without a list": (
+        "eval held_out",
+        "grid g { base = base, over { model.width = 32, 64, 128 } }\neval held_out",
+        "LM0102",
+    ),
+    "values that are half a list": (
+        "eval held_out",
+        "grid g { base = base, over { model.width = 32, 64] } }\neval held_out",
+        "LM0102",
+    ),
     "overlay": ("eval held_out", "overlay quick : bas { steps = 5 }\neval held_out", "LM0509"),
     "metric of a plot": (
         "eval held_out",
@@ -59,6 +78,33 @@ SINGLE = {
     ),
     "metric of stop": ("batch = 8 }", "batch = 8, stop { when = held_out.los < 1.0 } }", "LM0506"),
     "unit": ("steps = 100", "steps = 100s", "LM0302"),
+    "a share of the steps": ("batch = 8 }", "batch = 8, schedule : cosine { warmup = 0.1 } }", "LM0301"),
+    "an axis of one value": (
+        "eval held_out",
+        "grid g { base = base, over { batch = 8 } }\neval held_out",
+        "LM0301",
+    ),
+    "a name of a grid without its f": (
+        "eval held_out",
+        'grid g { base = base, over { batch = [4, 8] }, seeds = [0, 1], name = "b{batch}" }\neval held_out',
+        "LM0508",
+    ),
+    "seeds among the axes": (
+        "eval held_out",
+        "grid g { base = base, over { batch = [4, 8], seeds = [0, 1] } }\neval held_out",
+        "LM0501",
+    ),
+    "a source": (
+        "eval held_out",
+        "grid g { base = base, over { batch = [4, 8] } }\n"
+        "plot p : line { from = gg, x = batch, y = mean(held_out.loss) }\neval held_out",
+        "LM0207",
+    ),
+    "a name of an import": (
+        "tokenizer bytes",
+        'import "beside.lmspec" as b\nlet y = b.xx\ntokenizer bytes',
+        "LM0207",
+    ),
     "constant": ("tokenizer bytes", "size = 3\ntokenizer bytes", "LM0214"),
     "edition": ("tokenizer bytes", "edition = 2\ntokenizer bytes", "LM0304"),
     "a control character": ("layers = 2", "layers = 2\0", "LM0106"),
@@ -168,6 +214,14 @@ def test_a_habitual_word_is_replaced_by_the_path_that_is_meant(name: str, tmp_pa
     assert errors(check(applied(text, told.edits), tmp_path)) == []
 
 
+def test_an_edit_of_a_name_with_a_dash_changes_it_wherever_it_is_written(tmp_path: Path) -> None:
+    text = FRAME.replace("bytes", "my-bytes") + "# my-bytes stay in a comment\n"
+    (told,) = check(text, tmp_path)
+    assert (told.code, told.help) == ("LM0102", "names have no `-`: write my_bytes")
+    assert len(told.edits) == FRAME.count("bytes")
+    assert errors(check(applied(text, told.edits), tmp_path)) == []
+
+
 @pytest.mark.parametrize("code", [c for c in CODES.values() if c.examples()], ids=lambda code: code.code)
 def test_edits_of_the_examples_of_codes_repair_them(code: object, tmp_path: Path) -> None:
     failing, _ = code.examples()  # type: ignore[attr-defined]
@@ -198,7 +252,9 @@ EDITED = {
     "LM0306",
     "LM0310",
     "LM0404",
+    "LM0501",
     "LM0506",
+    "LM0508",
     "LM0509",
     "LM0609",
 }

@@ -166,6 +166,12 @@ HELPS = {
     ),
     "a field of two blocks": ("batch = 8", "batch = 8, tokenizer = bytes", "did you mean `model.tokenizer` or"),
     "a field of another kind": ("layers = 2,", "layers = 2, block_size = 64,", "`seq_len` is a field of data"),
+    "a schedule in an optimiser": (
+        "batch = 8",
+        "batch = 8, optim { schedule : cosine {} }",
+        "`schedule` is a field of train",
+    ),
+    "a dash in a reference": ("model = small", "model = my-model", "names have no `-`: my_model"),
     "a block further in": (
         "layers = 2,",
         "layers = 2, scaling : ntk {},",
@@ -184,3 +190,21 @@ def test_what_to_do_is_told(name: str, tmp_path: Path) -> None:
     (told,) = compile_spec(path).diagnostics.items
     assert told.help.startswith(help)
     assert not told.edits
+
+
+@pytest.mark.parametrize("written", ['"w{model.width}{scale}"', '"w{model.width}{scale}-{seed}"'])
+def test_a_name_of_a_grid_that_lacks_its_f_is_told_so(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("seeds = range(2)", f"seeds = range(2)\n  name = {written}"), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    whole = 'f"w{model.width}{scale}-{seed}"'
+    assert (told.code, told.help) == ("LM0508", f"braces are read in a text that begins with f: {whole}")
+    assert [edit.text for edit in told.edits] == [whole]
+
+
+def test_what_is_the_grids_own_is_moved_out_of_its_axes(tmp_path: Path) -> None:
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace("  over {\n", "  over {\n    ceiling = 8\n", 1), encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert (told.code, told.span and told.span.text) == ("LM0501", "ceiling")
+    assert (told.message, told.help) == ("`ceiling` is the grid's own, not an axis", "write it beside `over`")
