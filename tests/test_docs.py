@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from lmc.spec.span import Source
 from .support.pages import lay_files
 
 ROOT = Path(__file__).parent.parent
+TOPS = ("grammars", "spec", "compiler", "runtime", "docs", "editors", "tests")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```lmspec\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page.name, n, text) for page in PAGES for n, text in enumerate(BLOCK.findall(page.read_text("utf-8")))]
@@ -103,6 +105,18 @@ def test_links_and_figures_of_the_documents_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_and_folders_of_the_architecture_exist_and_every_package_is_in_its_table() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    known = ["/" + str(path.relative_to(ROOT)) for top in TOPS for path in (ROOT / top, *(ROOT / top).rglob("*"))]
+    for told in re.findall(r"`([\w*/]+(?:\.py|/))`", text):
+        assert any(fnmatch(path, f"*/{told.rstrip('/')}") for path in known), told
+    for top in ("compiler", "runtime"):
+        row = re.search(rf"^\| `{top}/` \|.*$", text, re.MULTILINE)
+        assert row is not None
+        packages = {path.parent.name for path in (ROOT / top).glob("*/__init__.py")}
+        assert packages <= set(re.findall(r"`(\w+)`", row[0]))
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
