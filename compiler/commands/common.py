@@ -6,7 +6,7 @@ import argparse
 import gc
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,25 @@ def compiled_silently(path: Path, options: argparse.Namespace) -> Any:
 
         compiled = compile_spec(path, options.overlays, options.settings)
     return compiled.strictly() if options.strict else compiled
+
+
+def inputs_are_there(compiled: Any, blocks: Sequence[str] | None = ()) -> bool:
+    """Whether the files are there that the named blocks read, or the plan's default ones; says which are not.
+
+    With None for `blocks` all blocks are meant. Raises LmcError (LM0807) for an unknown block.
+    """
+    from ...runtime.inputs import absent
+    from ...runtime.targets import select
+    from ...spec.plan import closure
+    from ..plan.paths import at_its_name
+
+    plan, program = compiled.plan, compiled.builder.program
+    nodes = plan.nodes if blocks is None else closure(plan.nodes, select(plan, blocks))
+    found = [
+        at_its_name(program, one.told, one.path, plan.nodes[one.node].place, one.near) for one in absent(plan, nodes)
+    ]
+    show(found, "text")
+    return not found
 
 
 def write_compiled(compiled: Any, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...spec.diagnostic import Diagnostics
 from ..console import show
-from .common import BUILD, EXIT_DIAGNOSTICS, add_spec, add_strict, compiled_spec, write_compiled
+from .common import BUILD, EXIT_DIAGNOSTICS, add_spec, add_strict, compiled_spec, inputs_are_there, write_compiled
 
 HELP = "check and write a plan"
 
@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
         for line in plan_lines(plan) if options.emit == "plan" else compiled.sourcemap():
             print(line)
         return 0
+    if not inputs_are_there(compiled):
+        return EXIT_DIAGNOSTICS
     folder = options.output or BUILD / plan.header.name
     write_compiled(compiled, folder)
     default = {t.name for t in plan.targets if t.default}

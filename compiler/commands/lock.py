@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..console import show
-from .common import EXIT_DIAGNOSTICS, add_spec, compiled_spec
+from .common import EXIT_DIAGNOSTICS, add_spec, compiled_spec, inputs_are_there
 
 HELP = "write what a spec reads, files by digest and repositories by commit, to a file to commit"
 
@@ -19,7 +19,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`lmc lock`."""
     compiled = compiled_spec(options.file, options)
-    if compiled.plan is None:
+    if compiled.plan is None or not inputs_are_there(compiled, None):
         return EXIT_DIAGNOSTICS
     from ...runtime.lock.hold import compared, locked
 

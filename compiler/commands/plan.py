@@ -13,6 +13,7 @@ from .common import (
     add_store,
     add_strict,
     compiled_spec,
+    inputs_are_there,
     is_spec,
     lists,
     only_plan,
@@ -70,4 +71,5 @@ def _plan(options: argparse.Namespace) -> Any:
         from ...runtime.store.plan_files import read_plan
 
         return read_plan(target)
-    return compiled.plan
+    there = compiled.plan is not None and inputs_are_there(compiled, options.blocks)
+    return compiled.plan if there else None

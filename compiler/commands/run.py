@@ -14,6 +14,7 @@ from .common import (
     add_store,
     add_strict,
     compiled_spec,
+    inputs_are_there,
     is_spec,
     lists,
     only_plan,
@@ -73,7 +74,7 @@ def _plan_folder(options: argparse.Namespace) -> Path | None:
         compiled = outdated(target, options)
         if compiled is None:
             return folder
-    if compiled.plan is None:
+    if compiled.plan is None or not inputs_are_there(compiled, options.blocks):
         return None
     write_compiled(compiled, folder)
     return folder

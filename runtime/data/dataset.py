@@ -191,7 +191,8 @@ def build_dialogues(
 
 def _templates(spec: Dialogues, tokenizer: Tokenizer, root: Path, fields: Sequence[str]) -> tuple[Template, ...]:
     """Read the templates. Raises LmcError: LM0704 also for a `{{reply}}` where replies are written."""
-    templates = tuple(read_template(path, tuple(tokenizer.specials), fields) for path in expand(spec.templates, root))
+    paths = expand(spec.templates.pattern, root)
+    templates = tuple(read_template(path, tuple(tokenizer.specials), fields) for path in paths)
     for template in templates:
         asking = next((turn for turn in template.turns if turn.asks), None)
         if asking is not None and spec.replies != "tools":

@@ -99,7 +99,7 @@ def hf(source: HfDataset, root: Path) -> Documents:
         ) from error
     if source.field not in rows.column_names:
         raise _no_field(name, source.field, rows.column_names)
-    content = [rows._fingerprint] if source.folder is None else _digests(files_below(root / source.folder))
+    content = [rows._fingerprint] if source.folder is None else _digests(files_below(source.folder, root))
     key = _key(["hf", source.name, source.split, source.field, *content])
 
     def read() -> Iterator[str]:
@@ -111,7 +111,7 @@ def hf(source: HfDataset, root: Path) -> Documents:
 
 def _paths(files: FilePath | Glob | tuple[FilePath, ...], root: Path) -> list[Path]:
     if isinstance(files, Glob):
-        return expand(files, root)
+        return expand(files.pattern, root)
     return [existing(root / path) for path in ((files,) if isinstance(files, str) else files)]
 
 

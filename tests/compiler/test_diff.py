@@ -229,6 +229,7 @@ def test_settings_apply_to_both_sides(folder: Path, capsys: pytest.CaptureFixtur
 
 def test_plan_folders_are_compared_as_their_specs_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.lmspec").write_text(SPEC.replace("layers = 2", "layers = 3"), encoding="utf-8")
+    Path("book.txt").write_text("a tale of two cities", encoding="utf-8")
     assert main(["compile", "old.lmspec", "-o", "one"]) == 0
     assert main(["compile", "new.lmspec", "-o", "two"]) == 0
     whole, plans = diff(capsys, "new.lmspec"), diff(capsys, "two", old="one")
