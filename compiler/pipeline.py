@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from ..spec.canonical import canonical_json
 from ..spec.diagnostic import Diagnostics, Edit, Enough
 from ..spec.plan import Header, Plan, SourceFile
-from ..spec.span import Source, Span
+from ..spec.span import SETTING, Source, Span
 from .diagnostics.once import once
 from .plan.build import PlanBuilder
 from .plan.origins import leaves, staged
@@ -128,20 +128,33 @@ def _amendments(
 
 def _setting(module: Module, text: str, diagnostics: Diagnostics) -> Amendment | None:
     """Return one `--set block.path=expr`."""
-    source = Source("--set", text)
+    source = Source(SETTING, text)
     assign = parse_assignment(source, diagnostics)
     if assign is None:
         return None
     target = module.names.get(assign.path[0].text)
     if not isinstance(target, Decl) or len(assign.path) < 2:
-        known = ", ".join(d.name for d in module.decls)
-        span = assign.path[0].span
-        diagnostics.error("LM0207", span, "a setting begins with the name of a block", help=f"blocks are {known}")
+        _no_target(module, assign.path, diagnostics)
         return None
     rest = assign.path[1:]
     span = Span(source, rest[0].span.start, len(text))
-    beside = Module(Path.cwd() / "--set", source, module.file, module.names)
-    return Amendment(target, (tree.Assign(rest, assign.op, assign.value, span),), beside, "--set")
+    beside = Module(Path.cwd() / SETTING, source, module.file, module.names)
+    return Amendment(target, (tree.Assign(rest, assign.op, assign.value, span),), beside, SETTING)
+
+
+def _no_target(module: Module, path: tuple[tree.Name, ...], diagnostics: Diagnostics) -> None:
+    """Record that a setting begins with no block of the file: with another file, or a name like that of one."""
+    head, names = path[0], [d.name for d in module.decls]
+    imported = module.names.get(head.text)
+    inner = imported.names.get(path[1].text) if isinstance(imported, Module) and len(path) > 1 else None
+    message, help = "a setting begins with the name of a block", f"blocks are {', '.join(names)}"
+    if isinstance(inner, Decl):
+        rest = "".join(f".{name.text}" for name in path[2:])
+        message = f"`{head.text}` is a file that is imported; a setting changes a block of this one"
+        help = f"write {inner.kind} NAME : {head.text}.{inner.name} {{}} into it, and --set NAME{rest}=..."
+    elif near := difflib.get_close_matches(head.text, names, 1):
+        help = f"did you mean `{near[0]}`?"
+    diagnostics.error("LM0207", head.span, message, help=help)
 
 
 def _target(module: Module, overlay: Decl) -> Decl | None:

@@ -7,6 +7,9 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+SETTING = "--set"
+"""In place of a path: of what the command line says, which no edit can change."""
+
 
 @frozen(slots=False)
 class Source:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...spec.diagnostic import Diagnostic
-from ...spec.span import Span
+from ...spec.span import SETTING, Span
 
 WIDTH = 72
 LONGEST = 200
@@ -54,7 +54,8 @@ class _Text:
             lines += excerpt[-1:] if _same_line(above, span) else excerpt
             above = span
         if found.help:
-            fix = " [fix available]" if found.edits else ""
+            written = [edit for edit in found.edits if edit.span.source.path != SETTING]
+            fix = " [fix available]" if written else ""
             lines.append(f"{' ' * (gutter + 1)}= help: {_short(found.help)}{fix}")
         return "\n".join(lines) + "\n"
 

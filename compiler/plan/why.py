@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...spec.diagnostic import LmcError, fail
 from ...spec.plan import Origin, Point
 from ...spec.schema import SPELLINGS, fields, variant_of
+from ...spec.span import SETTING
 from ..resolve.cells import Cell, Scope, is_map, spelled
 from ..resolve.declare import Decl
 from ..resolve.problems import READ, Problem, Unknown
@@ -135,7 +136,7 @@ def _source(origin: Origin) -> str:
 
 def _at(origin: Origin) -> str:
     """Return where a value was set, if that is in a file."""
-    return f"   {origin.place}" if origin.place and origin.place.path != "--set" else ""
+    return f"   {origin.place}" if origin.place and origin.place.path != SETTING else ""
 
 
 def _block(world: World, cell: Cell, query: str) -> Iterator[str]:

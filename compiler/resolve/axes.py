@@ -170,7 +170,7 @@ def _whole(written: Written, name: str, least: int | None, world: World) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise problem("LM0301", written.expr.span, f"`{name}` needs an Int")
     if least is not None and value < least:
-        raise problem("LM0303", written.expr.span, f"`{name}` must be at least {least}, got {value}")
+        raise problem("LM0303", written.expr.span, f"`{name}` must be at least {least}, got {value}", help="raise it")
     return value
 
 

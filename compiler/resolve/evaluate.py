@@ -93,7 +93,10 @@ class Evaluator(Expressions):
             validator(None, fields(cell.cls)[name], value)
         except ValueError as error:
             bound = _in_words(str(error).split("must be")[-1].split(":")[0].strip())
-            raise problem("LM0303", span, f"`{name}` must be {bound}, got {shown(value)}") from error
+            where = {"at least": "raise it", "above": "raise it", "at most": "lower it", "below": "lower it"}
+            todo = next((where[start] for start in where if bound.startswith(start)), "write another value")
+            help = f"{todo} ({fields(cell.cls)[name].metadata['doc'].rstrip('.')})"
+            raise problem("LM0303", span, f"`{name}` must be {bound}, got {shown(value)}", help=help) from error
 
     def _late(self, cell: Cell, name: str, setting: Setting) -> Any:
         if isinstance(setting.expr, Constant | AxisRead):

@@ -46,7 +46,7 @@ class Expressions(References):
     def _axisread(self, expr: AxisRead, scope: Scope, defining: Any) -> Any:
         if not self.memo.point:
             message = "this is another value at every point of the grid, and is needed before there are points"
-            raise Early(Diagnostic("LM0307", message, expr.span))
+            raise Early(Diagnostic("LM0307", message, expr.span, help="write what does not depend on an axis"))
         return self.memo.axis(expr.axis).value
 
     def _number(self, expr: tree.Number, scope: Scope, defining: Any) -> Any:
@@ -78,7 +78,9 @@ class Expressions(References):
         try:
             return format(plain, part.format)
         except (ValueError, TypeError) as error:
-            raise problem("LM0307", part.span, f"`{part.format}` does not format {kind_name(value)}") from error
+            help = "write it without a format, or one that fits: `:d` a whole number, `:.3g` any"
+            message = f"`{part.format}` does not format {kind_name(value)}"
+            raise problem("LM0307", part.span, message, help=help) from error
 
     def _literal(self, expr: tree.Literal, scope: Scope, defining: Any) -> Any:
         if expr.word == "unset":
@@ -101,7 +103,9 @@ class Expressions(References):
             raise problem("LM0301", expr.iterable.span, f"a comprehension goes over a List, got {kind_name(listed)}")
         self.walked = len(listed) + (self.walked if scope.variables else 0)
         if self.walked > LONGEST:
-            raise problem("LM0307", expr.span, f"comprehensions go over at most {LONGEST:,} elements")
+            raise problem(
+                "LM0307", expr.span, f"comprehensions go over at most {LONGEST:,} elements", help="make it shorter"
+            )
         for item in listed:
             inner = evolve(scope, variables=((expr.name.text, item), *scope.variables))
             if expr.condition is None or self._truth(expr.condition, inner, defining):
@@ -145,7 +149,10 @@ class Expressions(References):
             what = (
                 str(error) if isinstance(error, Misuse) else f"`{expr.op}` of {kind_name(left)} and {kind_name(right)}"
             )
-            raise problem("LM0307", expr.span, f"this cannot be computed: {what}") from error
+            help = "write both sides as values of one type"
+            if isinstance(error, Misuse) and isinstance(left, int | Decimal) and isinstance(right, int | Decimal):
+                help = "change one of the numbers"
+            raise problem("LM0307", expr.span, f"this cannot be computed: {what}", help=help) from error
 
     @staticmethod
     def _compare(op: str, left: Any, right: Any) -> bool:

@@ -44,4 +44,9 @@ def _tree(expr: tree.Expr) -> tuple[Any, ...]:
         return ("op", {"-": "neg", "+": "pos"}.get(expr.op, expr.op), (_tree(expr.operand),))
     if isinstance(expr, tree.Binary):
         return ("op", expr.op, (_tree(expr.left), _tree(expr.right)))
-    raise problem("LM0307", expr.span, "this cannot stand in an expression over results")
+    raise problem(
+        "LM0307",
+        expr.span,
+        "this cannot stand in an expression over results",
+        help=f"write names, numbers, operators and {', '.join(FUNCTIONS)}",
+    )

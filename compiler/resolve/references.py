@@ -139,7 +139,9 @@ class References:
             try:
                 return place[index]
             except (TypeError, IndexError, KeyError) as error:
-                raise problem("LM0307", part.span, f"there is no item {shown(index)}") from error
+                items = len(place) if isinstance(place, list) else 0
+                help = f"there are {items:,}, counted from 0" if items else "items are those of a list, counted from 0"
+                raise problem("LM0307", part.span, f"there is no item {shown(index)}", help=help) from error
         if isinstance(place, Module):
             found = place.names.get(part.text)
             if found is None and not place.whole:
@@ -160,7 +162,9 @@ class References:
             return exact(getattr(place.block, part.text))
         if not isinstance(place, Cell):
             reason = "is none" if place is None else f"is {kind_name(place)}"
-            raise problem("LM0307", part.span, f"what stands before `.{part.text}` {reason} and has no fields")
+            help = f"write it without `.{part.text}`, or name a block before it"
+            message = f"what stands before `.{part.text}` {reason} and has no fields"
+            raise problem("LM0307", part.span, message, help=help)
         if part.text == "kind":
             return variant_of(place.cls)
         found = self._own(place, part.text)
@@ -196,7 +200,8 @@ class References:
                 "LM0307", expr.span, f"`{expr.dotted}` is a block, not a value", help="name one of its fields"
             )
         if isinstance(place, Module):
-            raise problem("LM0307", expr.span, f"`{expr.dotted}` is a file, not a value")
+            help = "name one of its blocks or constants"
+            raise problem("LM0307", expr.span, f"`{expr.dotted}` is a file, not a value", help=help)
         return place
 
     @staticmethod

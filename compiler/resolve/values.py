@@ -88,7 +88,7 @@ def number(literal: tree.Number) -> int | Decimal | Quantity:
     """Return the value of a number literal. Raises Problem (LM0302) for an unknown suffix."""
     suffix = literal.suffix
     if literal.value.adjusted() >= MOST_DIGITS:
-        raise problem("LM0307", literal.span, f"the number has more than {MOST_DIGITS:,} digits")
+        raise problem("LM0307", literal.span, f"the number has more than {MOST_DIGITS:,} digits", help="write fewer")
     if suffix in COUNT_SUFFIXES:
         value = literal.value * COUNT_SUFFIXES[suffix]
         return int(value) if value == value.to_integral_value() and not _fractional(literal) else value
@@ -249,7 +249,9 @@ def _plain(value: Any, annotation: Any, what: str, span: Span | None) -> Any:
 
 def _numeric(value: Any, annotation: Any, what: str, span: Span | None) -> int | float:
     if is_too_large(value):
-        raise problem("LM0307", span, f"{what} gets a number of more than {MOST_DIGITS:,} digits")
+        raise problem(
+            "LM0307", span, f"{what} gets a number of more than {MOST_DIGITS:,} digits", help="make it smaller"
+        )
     if annotation is float:
         return float(value)
     if isinstance(value, int):

@@ -262,7 +262,8 @@ class Writer:
         dropped = [name for name in (*before.fields, *before.named) if name not in fields(after.cls)]
         if dropped:
             message = f"`{variant_of(after.cls)}` has no {', '.join(dropped)}; what was set there is dropped"
-            self.diagnostics.add(Diagnostic("LM0213", message, span, severity="hint"))
+            help = f"if it is to stay, keep `{variant_of(before.cls)}`; otherwise nothing is to be done"
+            self.diagnostics.add(Diagnostic("LM0213", message, span, help=help, severity="hint"))
 
     def _named(self, cell: Cell, repeated: str, block: tree.Block, scope: Scope, origin: str) -> None:
         if block.name is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lmc.compiler.diagnostics.render import render_text
 from lmc.compiler.pipeline import compile_spec
 
 SPEC = """tokenizer bytes : byte { specials = ["<|user|>", "<|assistant|>", "<|database|>"] }
@@ -208,3 +209,50 @@ def test_what_is_the_grids_own_is_moved_out_of_its_axes(tmp_path: Path) -> None:
     (told,) = compile_spec(path).diagnostics.items
     assert (told.code, told.span and told.span.text) == ("LM0501", "ceiling")
     assert (told.message, told.help) == ("`ceiling` is the grid's own, not an axis", "write it beside `over`")
+
+
+ON_THE_COMMAND_LINE = {
+    "a field": ("memory.stesp=20", "LM0203", "did you mean `steps`"),
+    "a block": ("memroy.steps=20", "LM0207", "did you mean `memory`?"),
+    "an imported block": (
+        "other.base.steps=60",
+        "LM0207",
+        "write train NAME : other.base {} into it, and --set NAME.steps=...",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_COMMAND_LINE)
+def test_what_stands_on_the_command_line_is_offered_no_fix(name: str, tmp_path: Path) -> None:
+    setting, code, help = ON_THE_COMMAND_LINE[name]
+    path = tmp_path / "case.lmspec"
+    path.write_text('import "other.lmspec" as other\n' + SPEC, encoding="utf-8")
+    (tmp_path / "other.lmspec").write_text("train base { model = none, data = none }\n", encoding="utf-8")
+    told = next(told for told in compile_spec(path, (), (setting,)).diagnostics.items if told.code == code)
+    assert told.help.startswith(help)
+    assert "[fix available]" not in render_text([told])
+
+
+COMPUTED = {
+    "a value below its bound": ("batch = 8 }", "batch = 0 }", "LM0303", "raise it ("),
+    "a value above its bound": ("batch = 8 }", "batch = 8, loss { smoothing = 2.0 } }", "LM0303", "lower it ("),
+    "a division by zero": ("batch = 8 }", "batch = 8 // 0 }", "LM0307", "change one of the numbers"),
+    "a sum of a text": ("batch = 8 }", 'batch = 8 + "a" }', "LM0307", "write both sides as values of one type"),
+    "an item": ("batch = 8 }", "batch = xs[2] }\nlet xs = [8, 16]", "LM0307", "there are 2, counted from 0"),
+    "a field of a number": ("batch = 8 }", "batch = steps.x }", "LM0307", "write it without `.x`"),
+    "what a new variant drops": (
+        "batch = 8 }",
+        "batch = 8, schedule : cosine { floor = 1e-4 } }\ntrain flat : memory { schedule : constant {} }",
+        "LM0213",
+        "if it is to stay, keep `cosine`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_what_to_do_about_a_value_is_told(name: str, tmp_path: Path) -> None:
+    right, wrong, code, help = COMPUTED[name]
+    path = tmp_path / "case.lmspec"
+    path.write_text(SPEC.replace(right, wrong, 1).partition("grid sweep")[0], encoding="utf-8")
+    (told,) = compile_spec(path).diagnostics.items
+    assert (told.code, told.help[: len(help)]) == (code, help)
