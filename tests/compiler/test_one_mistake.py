@@ -1,5 +1,7 @@
 """One slip of the pen gives one message, where it is or where it is first missed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -256,3 +258,16 @@ def test_what_to_do_about_a_value_is_told(name: str, tmp_path: Path) -> None:
     path.write_text(SPEC.replace(right, wrong, 1).partition("grid sweep")[0], encoding="utf-8")
     (told,) = compile_spec(path).diagnostics.items
     assert (told.code, told.help[: len(help)]) == (code, help)
+
+
+def test_what_words_may_mean_is_read_only_where_there_is_a_mistake(tmp_path: Path) -> None:
+    asked = (
+        "import sys; from pathlib import Path; from lmc.compiler.pipeline import compile_spec;"
+        "compile_spec(Path(sys.argv[1]));"
+        "print([name for name in sys.modules if name.endswith(('resolve.meant', 'syntax.habits'))])"
+    )
+    path = tmp_path / "case.lmspec"
+    for text, read in ((SPEC, "[]"), (SPEC.replace("batch = 8", "batch_size = 8"), "['lmc.compiler.resolve.meant']")):
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run([sys.executable, "-c", asked, path], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == read
