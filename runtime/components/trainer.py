@@ -20,6 +20,7 @@ from ...spec.train import Train
 from ...spec.train_rules import late_violations
 from ..data.dataset import Dataset
 from ..models.transformer import TransformerModel
+from ..overview.folders import last_checkpoint
 from ..placement import Placement
 from ..registry import builds
 from ..session import Session
@@ -97,6 +98,8 @@ class TrainerNode(StoredComponent[TransformerModel]):
         dataset: Dataset = session.product(self.data)
         spec = self.counted(session, folder)
         params = self.architecture(session).num_params()
+        if step := last_checkpoint(folder.path):
+            session.say("note", self.node.id, text=f"resumes at step {step:,}")
         if not self.spec.stages:
             session.say("note", self.node.id, text=f"{params:,} parameters; {dataset.describe(self.spec.batch)}")
         for stage, (data, _) in zip(self.spec.stages, self.staged(session), strict=True):

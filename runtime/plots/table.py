@@ -35,26 +35,40 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         plain = not math.isfinite(value) or value != int(value)
         return f"{value:.4g}" if plain or abs(value) > 1e6 else f"{value:.1f}"
-    large = isinstance(value, int) and abs(value) >= 10_000
-    return f"{value:,}" if large else str(value)
+    return f"{value:,}" if _large(value) else str(value)
+
+
+def column(values: list[Any]) -> list[str]:
+    """Return the values of a column as a table shows them: with commas in all whole numbers if any is large."""
+    commas = any(map(_large, values))
+    return [f"{value:,}" if commas and _whole(value) else cell(value) for value in values]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _large(value: Any) -> bool:
+    return _whole(value) and abs(value) >= 10_000
 
 
 def show_table(rows: list[Row]) -> None:
     """Print rows as a table, the first of many."""
     shown = rows[:MOST_ROWS]
     names = columns(rows)
+    cells = list(zip(*(column([row.get(name) for row in shown]) for name in names), strict=True))
     if sys.stdout.isatty():
         table = Table(box=None, header_style="bold")
         for name in names:
             numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
             table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-        for row in shown:
-            table.add_row(*(cell(row.get(name)) for name in names))
+        for texts in cells:
+            table.add_row(*texts)
         Console().print(table)
     else:
-        texts = [names, *([cell(row.get(name)) for name in names] for row in shown)]
-        widths = [max(len(line[i]) for line in texts) for i in range(len(names))]
-        for line in texts:
+        lines = [tuple(names), *cells]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+        for line in lines:
             print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
     if len(rows) > len(shown):
         print(f"... and {len(rows) - len(shown):,} more runs")

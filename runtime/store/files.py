@@ -33,6 +33,16 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+def open_to_readers(path: Path) -> None:
+    """Give a file that a library wrote for its owner alone the mode that files are created with here."""
+    created = path.with_name(f".{path.name}.{os.getpid()}.mode")
+    try:
+        created.touch()
+        shutil.copymode(created, path)
+    finally:
+        created.unlink(missing_ok=True)
+
+
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append one JSON object as a line, in place of a last line that was torn off."""
     with open(path, "ab+") as file:

@@ -27,7 +27,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as write_state
 from ...spec.codec import unstructure
 from ...spec.diagnostic import Diagnostic, LmcError
 from ..models.transformer import TransformerModel
-from ..store.files import sync, unwritten
+from ..store.files import open_to_readers, sync, unwritten
 
 MANIFEST = "manifest.json"
 
@@ -205,6 +205,7 @@ def consolidate(model: TransformerModel, folder: Path, mean: Mapping[str, Tensor
     partial = folder / "model.safetensors.tmp"
     try:
         save_file(weights, partial)
+        open_to_readers(partial)
         sync(partial)
         os.replace(partial, folder / "model.safetensors")
         (folder / "params.json").write_text(json.dumps(unstructure(model.spec), indent=1) + "\n")

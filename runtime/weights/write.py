@@ -28,7 +28,7 @@ from ...spec.model import (
 from ...spec.schema import variant_of
 from ..models.inits import logit_multiplier, query_multiplier
 from ..models.transformer import TransformerModel
-from ..store.files import unwritten, write_whole
+from ..store.files import open_to_readers, unwritten, write_whole
 from .files import CONFIG, WHOLE
 from .names import tensor_name
 
@@ -48,6 +48,7 @@ def save_hf(model: TransformerModel, folder: Path, *, positions: int, ends: Sequ
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(weights, partial, metadata={"format": "pt"})
+        open_to_readers(partial)
         os.replace(partial, folder / WHOLE)
         write_json(folder / CONFIG, config)
         write_json(folder / GENERATION, {"do_sample": False, "eos_token_id": list(ends) or None})

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from lmc.runtime.plots.draw import draw
 from lmc.runtime.plots.reduce import Line, lines
-from lmc.runtime.plots.table import cell, columns, show_table, write_csv
+from lmc.runtime.plots.table import cell, column, columns, show_table, write_csv
 from lmc.spec.diagnostic import LmcError
 from lmc.spec.expr import Expr
 from lmc.spec.plot import Axis, LinePlot, Scale
@@ -139,6 +139,8 @@ def test_tables_show_what_varies_and_csv_holds_all(tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == ["name", "a.b", "n"]
     assert shown[3].split() == ["r2", "1.0", "20,000"]
+    assert column([6248, None, 16_592, 0.5, True]) == ["6,248", "-", "16,592", "0.5", "True"]
+    assert column([2048, 64]) == ["2048", "64"]
     write_csv(rows, tmp_path / "t.csv")
     with open(tmp_path / "t.csv", encoding="utf-8") as file:
         assert [row["same"] for row in csv.DictReader(file)] == ["1", "1", "1"]

@@ -337,6 +337,9 @@ def test_a_signal_checkpoints_and_the_same_command_goes_on(number: signal.Signal
     (checkpoint,) = folder.glob("runs/*/checkpoints/step-*")
     step = int(checkpoint.name[5:])
     assert 0 < step < 4000
+    assert "resumes" not in printed
+    going_on = lmc("run", "case.lmspec", "--jobs", "1", "--set", "base.limits.wall=1s", cwd=folder, check=None)
+    assert f"resumes at step {step:,}\n" in going_on.stdout
 
 
 def test_two_runs_on_one_store_share_the_work(tmp_path: Path) -> None:

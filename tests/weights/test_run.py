@@ -164,6 +164,8 @@ def test_a_run_starts_from_the_weights_and_exports_what_it_made_of_them(
         assert torch.equal(written[name][: len(tensor)], tensor), name
     assert len(written["lm_head.weight"]) == len(given["lm_head.weight"]) + 1
     assert len((folder / "out" / "vocabulary.tiktoken").read_text().splitlines()) == 256
+    made = [*(folder / "out").iterdir(), *(folder / "runs").glob("*/*.safetensors")]
+    assert {path.stat().st_mode for path in made} == {(folder / "case.lmspec").stat().st_mode}
     config = json.loads((folder / "out" / "config.json").read_text())
     assert config["max_position_embeddings"] == 64
     assert json.loads((folder / "out" / "generation_config.json").read_text())["eos_token_id"] == [256]
