@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 
 from ..diagnostics.codes import CODES
 from .describe import KindDoc, describe_kind, kinds
@@ -13,7 +14,10 @@ from .written import FUNCTION_DOCS
 
 
 def page(word: str, screen: Screen) -> str | None:
-    """Return the page that `KIND[.VARIANT][.FIELD]`, a code or a topic asks for; None if there is none."""
+    """Return the page that `KIND[.VARIANT][.FIELD]`, a code or a topic asks for; None if there is none.
+
+    A field alone is shown of every variant that has it.
+    """
     if word.upper() in CODES:
         return code_page(CODES[word.upper()])
     if word in ("values", "types", "functions", "units") or (word in FUNCTION_DOCS and word not in kinds()):
@@ -22,7 +26,7 @@ def page(word: str, screen: Screen) -> str | None:
     if found:
         return "\n".join(found)
     topic = find_topic(word)
-    return None if topic is None else topic.text
+    return "\n".join(_fields(word, screen)) or None if topic is None else topic.text
 
 
 def near(word: str) -> list[str]:
@@ -38,6 +42,15 @@ def near(word: str) -> list[str]:
     for topic in topics():
         known |= topic.words
     return difflib.get_close_matches(word, sorted(filter(None, known)), 3)
+
+
+def _fields(word: str, screen: Screen) -> Iterator[str]:
+    """Yield the field of that name in each variant that has it."""
+    for kind in map(describe_kind, kinds()):
+        for variant in kind.variants:
+            field = variant.field(word)
+            if field is not None:
+                yield screen.field(f"{kind.title} : {variant.name}" if variant.name else kind.title, field)
 
 
 def _within(kind: KindDoc, word: str, screen: Screen) -> list[str]:

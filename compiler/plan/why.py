@@ -42,7 +42,7 @@ def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
     if worlds is None:
         decl = builder.program.main.names.get(head)
         if not isinstance(decl, Decl) or decl.kind in ("grid", "overlay"):
-            raise _no_block(builder, head)
+            raise _no_block(builder, head, path)
         yield from _explain(builder.null, builder.null.instance(decl), names, query)
         return
     points = [point for point in builder.points if point.grid == head]
@@ -53,7 +53,11 @@ def explain_value(compiled: Compiled, query: str) -> Iterator[str]:
         yield f"  at {points[0].name}, the first of {len(points):,} points; {path}@RUN asks for another"
 
 
-def _no_block(builder: PlanBuilder, head: str) -> LmcError:
+def _no_block(builder: PlanBuilder, head: str, path: str) -> LmcError:
+    run = next((p for p in builder.points if p.grid in builder.grids and f"{path}.".startswith(f"{p.name}.")), None)
+    if run is not None:
+        asked = f"{run.grid}{path.removeprefix(run.name)}@{run.name}"
+        return fail("LM0207", f"`{run.name}` is a run of grid `{run.grid}`, no block", help=f"did you mean `{asked}`?")
     decls = builder.program.main.decls
     known = [decl.name for decl in decls if decl.kind != "overlay"]
     near = difflib.get_close_matches(head, known, 1)
@@ -160,8 +164,13 @@ def _row(world: World, cell: Cell, name: str) -> tuple[str, str]:
     if is_slot(cell, name):
         inner = cell.slot(name)
         if inner is not None:
-            place = str(inner.span) if inner.span != cell.span else "schema default"
-            return f"{variant_of(inner.cls) or inner.kind} {{ }}", place
+            written = [spelled(field) for field in fields(inner.cls) if inner.fields.get(field) and _told(inner, field)]
+            held = "".join(f"{field} = {_value(world, inner, field)}, " for field in written).removesuffix(", ")
+            span = inner.span
+            if written and span == cell.span:  # a block of the schema whose fields are set
+                span = inner.fields[SPELLINGS.get(written[0], written[0])][-1].expr.span
+            place = str(span) if span != cell.span else "schema default"
+            return f"{variant_of(inner.cls) or inner.kind} {{ {held} }}".replace("{  }", "{ }"), place
     origins = chain(world, cell, name)
     source = f"{_source(origins[0])}{_at(origins[0])}" if origins else ""
     return _value(world, cell, spelled(name)), source

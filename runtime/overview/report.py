@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from .states import BlockState, RunState, Sign
 
 SHOWN = 3
 """Most names of runs, and most values of an axis at either end, in folded lines."""
+SHORT = 6
+"""Characters of the id that tell runs of one name apart."""
 LISTED = 10
 """Most inputs that differ from a lock, and most reasons, unless all are asked for."""
 WORDS: dict[Sign, str] = {"+": "new", "=": "done", ">": "partial", "~": "changed", "-": "orphan"}
@@ -36,8 +39,11 @@ def plan_text(
         yield from _block_text(plan, block, whole)
     if others:
         told = (f"{count:,} {kind}{'s' * (count != 1)}, {done:,} done" for kind, (done, count) in others.items())
-        yield ""
+        if blocks:
+            yield ""
         yield f"beside: {'; '.join(told)}"
+    if not blocks and not others:
+        yield "there is nothing to run: write a train"
     path = lock_path(plan.header)
     if drift and path is not None:
         inputs = "1 input is" if len(drift) == 1 else f"{len(drift):,} inputs are"
@@ -140,7 +146,8 @@ def _folded(sign: Sign, word: str, runs: Sequence[RunState]) -> Iterator[str]:
 
 
 def _names(runs: Sequence[RunState]) -> str:
-    names = [run.name for run in runs]
+    counts = Counter(run.name for run in runs)
+    names = [f"{run.name} ({run.run[:SHORT]})" if counts[run.name] > 1 else run.name for run in runs]
     if len(names) > 2 * SHOWN:
         names = [*names[:SHOWN], "...", names[-1]]
     return ", ".join(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,16 +11,21 @@ from attrs import Factory, define, field, frozen
 
 from ...spec.codec import CodecError, structure_spec
 from ...spec.difference import Change, Difference
-from ...spec.plan import Plan, Point, references
+from ...spec.plan import Plan, Point, closure
 from ...spec.schema import kind_of
 from ...spec.train import Train
 from ..inputs import InputDigests
 from ..store.index import NODE, Entry, read_node
 from ..store.made import source_of
 from ..store.run_store import RunStore
+from ..targets import select
 from .folders import held, last_checkpoint
 
 Sign = Literal["+", "=", ">", "~", "-"]
+
+
+MOST_COMPARED = 20
+"""Records of one name, from the latest on, among which that is looked for from which a run has changed least."""
 
 
 @frozen
@@ -91,17 +96,18 @@ class StateReader:
     def blocks(self, blocks: Sequence[str]) -> list[BlockState]:
         """Return the states of the named blocks, the plan's default ones if none is named, and of what they start from.
 
+        What is named may be a run, or a plot that runs are drawn by: their blocks are then shown with those runs alone.
         Blocks that are no longer in the file and left runs follow.
         """
         source = source_of(self.plan.header, self.store.path)
         here = json.dumps(source, sort_keys=True)
-        named: dict[tuple[str, str], Entry] = {}
+        named: dict[tuple[str, str], list[Entry]] = {}
         same_id: dict[str, Entry] = {}
         recorded = sorted((e for e in self.entries.values() if e.kind == "train"), key=lambda e: e.time)
         for entry in recorded:
             same_id[entry.id] = entry
             if entry.source == here or json.loads(entry.source or "{}").get("file") == source["file"]:
-                named[entry.block, entry.name] = entry
+                named.setdefault((entry.block, entry.name), []).append(entry)
         planned = {point.run for point in self.plan.points}
         names = {(point.grid, point.name) for point in self.plan.points}
         orphans: dict[str, list[RunState]] = {}
@@ -109,36 +115,44 @@ class StateReader:
             if entry.source == here and entry.id not in planned and (entry.block, entry.name) not in names:
                 orphans.setdefault(entry.block, []).append(RunState(entry.id, entry.name, entry.folder, "-"))
         states = []
-        for block in self._blocks(blocks):
-            points = [point for point in self.plan.points if point.grid == block]
+        wanted = {i for i in closure(self.plan.nodes, select(self.plan, blocks)) if self._is_train(i)}
+        for block in self._blocks(blocks, wanted):
+            points = [point for point in self.plan.points if point.grid == block and point.run in wanted]
             runs = tuple(self._runs(points, same_id, named))
             kind = next(target.kind for target in self.plan.targets if target.name == block)
-            gone = tuple(orphans.pop(block, ()))
+            gone = tuple(orphans.pop(block, ())) if block in blocks or not blocks else ()
             states.append(BlockState(block, kind, len(points), runs, gone, self._attached(points)))
         known = {target.name for target in self.plan.targets}
         lost = [] if blocks else [name for name in orphans if name not in known]
         return states + [BlockState(name, "block", 0, (), tuple(orphans[name])) for name in lost]
 
-    def _blocks(self, blocks: Sequence[str]) -> list[str]:
-        """Return the blocks to show, and behind them the trains whose checkpoints their runs start from."""
+    def _is_train(self, node_id: str) -> bool:
+        return isinstance(self.plan.nodes[node_id].spec, Train)
+
+    def _blocks(self, blocks: Sequence[str], wanted: Collection[str]) -> list[str]:
+        """Return the named or default blocks with trainings, and behind them those that have the others `wanted`."""
         runs = {target.name for target in self.plan.targets if target.kind in ("grid", "train")}
         chosen = [
             t.name for t in self.plan.targets if t.name in runs and (t.name in blocks or (not blocks and t.default))
         ]
-        grids = {point.run: point.grid for point in reversed(self.plan.points)}
-        waiting = [point.run for point in self.plan.points if point.grid in chosen]
-        seen = set(waiting)
-        while waiting:
-            for other in references(self.plan.nodes[waiting.pop()].spec):
-                if other not in seen and isinstance(self.plan.nodes[other].spec, Train):
-                    seen.add(other)
-                    waiting.append(other)
-                    if grids.get(other) not in (None, *chosen):
-                        chosen.append(grids[other])
+        points: dict[str, list[Point]] = {}
+        for point in self.plan.points:
+            points.setdefault(point.grid, []).append(point)
+        left = set(wanted) - {point.run for block in chosen for point in points.get(block, ())}
+        left &= {point.run for point in self.plan.points}
+
+        def meant(block: str) -> tuple[int, int]:
+            """Of several blocks that a run is of, that is shown which is named by it, or has most of the others."""
+            runs = {point.run: point.name in blocks for point in points[block] if point.run in left}
+            return sum(runs.values()), len(runs)
+
+        while left:
+            chosen.append(max(points, key=meant))
+            left -= {point.run for point in points[chosen[-1]]}
         return chosen
 
     def _runs(
-        self, points: list[Point], same_id: dict[str, Entry], named: dict[tuple[str, str], Entry]
+        self, points: list[Point], same_id: dict[str, Entry], named: dict[tuple[str, str], list[Entry]]
     ) -> Iterator[RunState]:
         seen: set[str] = set()
         for point in points:
@@ -149,7 +163,7 @@ class StateReader:
             entry = self.entries.get(folder)
             steps = self.plan.nodes[point.run].spec.steps
             if entry is None:
-                was = same_id.get(point.run) or named.get((point.grid, point.name))
+                was = same_id.get(point.run) or self._nearest(named.get((point.grid, point.name), ()), point.run)
                 changed = () if was is None else self._changed(was, point.run)
                 sign: Sign = "+" if was is None else "~"
                 found = "" if was is None else was.folder
@@ -193,6 +207,16 @@ class StateReader:
                 done, count = found.get(kind, (0, 0))
                 found[kind] = (done + self._done(node.id), count + 1)
         return found
+
+    def _nearest(self, recorded: Sequence[Entry], run: str) -> Entry | None:
+        """Return the record from which fewest values change, of those the latest; they come in the order of time."""
+
+        def distance(entry: Entry) -> tuple[bool, int]:
+            changes = self._changed(entry, run)
+            return self._recorded_spec(entry.id) is None, len(changes)
+
+        newest_first = {entry.id: entry for entry in reversed(recorded)}
+        return min(list(newest_first.values())[:MOST_COMPARED], key=distance, default=None)
 
     def _changed(self, was: Entry, run: str) -> tuple[Change, ...]:
         """Return what differs between a recorded run and a planned one: bytes of files, or values."""

@@ -37,6 +37,8 @@ PAGES = dict(pages())
         ("worlds", "A train defines a **world**", "## Grids"),
         ("language/data", "`source` of a `text`", "## Positions"),
         ("training", "checkpoint", "## Grids\n"),
+        ("lr", "optim : adamw\n  lr: ", "beta"),
+        ("kv_heads", "mixer : attention\n  kv_heads: Int", "mixer : mamba"),
         ("logspace", "logspace(start, stop, count)", "train { }"),
     ],
 )

@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("tuned.optim.norms", ["tuned.optim.norms = group { }", '  match = "*.norm.*"   own field']),
         ("tuned.optim.norms.lr_scale", ["tuned.optim.norms.lr_scale = 1"]),
         ("small.mixer", ["small.mixer = attention { }   s.lmspec:3:71", "  heads = 1   own field   s.lmspec:3:99"]),
-        ("small", ["small = transformer { }   s.lmspec:3:7", "  mixer = attention { }   s.lmspec:3:71"]),
+        ("small", ["small = transformer { }   s.lmspec:3:7", "  mixer = attention { heads = 1 }   s.lmspec:3:71"]),
         ("rates.optim.lr", ["rates.optim.lr = 0.001", "  set by axis of grid `rates`: [1e-3, 1e-2]"]),
         ("rates.optim.lr", ["  at rates-lr0.001, the first of 2 points; rates.optim.lr@RUN asks for another"]),
         ("rates.optim.lr@rates-lr0.01", ["rates.optim.lr@rates-lr0.01 = 0.01"]),
@@ -83,6 +83,24 @@ def test_a_path_that_leads_nowhere_is_helped(
     assert "LM0207" in said
     assert message in said
     assert help in said
+
+
+def test_a_block_shows_what_is_set_in_the_blocks_within(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "s.lmspec").write_text(SPEC + "train seen : base { every { eval = 20 } }\n")
+    line = SPEC.count("\n") + 1
+    assert main(["why", "s.lmspec", "seen"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert any(told.startswith("  every = every { eval = 20 }   s.lmspec:") and f":{line}:" in told for told in said), (
+        said
+    )
+
+
+def test_a_path_that_begins_with_a_run_names_its_grid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", "s.lmspec", "rates-lr0.01.model.width"]) == 1
+    said = capsys.readouterr().err
+    assert "`rates-lr0.01` is a run of grid `rates`" in said
+    assert "did you mean `rates.model.width@rates-lr0.01`?" in said
+    assert main(["why", "s.lmspec", "rates.model.width@rates-lr0.01"]) == 0
 
 
 def test_a_run_is_named_or_begins_with_its_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from lmc.compiler.cli import main
+from lmc.runtime.overview.report import plan_text
+from lmc.runtime.overview.states import BlockState, RunState
+from lmc.spec.plan import Header, Plan
 
 SPEC = """
 tokenizer bytes : byte { specials = ["<|eod|>"] }
@@ -108,6 +111,43 @@ def status(capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (run,) = json.loads(capfd.readouterr().out)["runs"]
     found: dict[str, Any] = run
     return found
+
+
+def test_what_a_plot_or_a_run_is_named_for_is_planned(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    more = "train other : base { steps = 4 }\n"
+    more += (
+        'plot curves : line { from = sweep, x = step, y = held_out.loss, color = model.width, file = "out/c.svg" }\n'
+    )
+    (folder / "case.lmspec").write_text(SPEC + more)
+    names = dict.fromkeys(("w8-s0", "w8-s1", "w16-s0", "w16-s1"), "+")
+    assert signs(planned(capfd, "curves")) == names
+    assert signs(planned(capfd, "w16-s1")) == {"w16-s1": "+"}
+    assert signs(planned(capfd, "other", "w8-s0")) == {"other": "+"}
+    assert main(["plan", "case.lmspec", "curves"]) == 0
+    assert capfd.readouterr().out.startswith("grid sweep: 4 points, 4 runs\n")
+
+
+def test_a_run_is_compared_with_the_record_nearest_to_it(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "case.lmspec").write_text(SPEC.split("grid sweep")[0])
+    run = ["run", "case.lmspec", "base", "--device", "cpu", "--jobs", "1"]
+    assert main(run) == 0
+    assert main([*run, "--set", "base.steps = 2", "--set", "small.width = 16"]) == 0
+    edit(folder, "lr = 1e-3", "lr = 2e-3")
+    changed = planned(capfd)["runs"][0]["changed"]
+    assert changed == [{"path": "optim.lr", "old": 0.001, "new": 0.002}]
+
+
+def test_a_file_without_runs_says_so(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "case.lmspec").write_text("edition = 1\n")
+    assert main(["plan", "case.lmspec"]) == 0
+    assert capfd.readouterr().out == "there is nothing to run: write a train\n"
+
+
+def test_orphans_of_one_name_are_told_apart() -> None:
+    runs = [RunState(f"{letter}bcdefghij", "w8-s0", "", "-") for letter in "ab"]
+    block = BlockState("gone", "block", 0, (), tuple(runs))
+    plan = Plan(Header("case", ".", ()), {}, (), ())
+    assert [*plan_text(plan, [block], {}, [], False)][-1] == "  - 2 orphan: w8-s0 (abcdef), w8-s0 (bbcdef)"
 
 
 def test_status_follows_a_run_from_its_first_record_to_a_stop(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
