@@ -125,7 +125,11 @@ def _axes(block: BlockState) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    """Return a value as the language writes it, shortened; a variant is kept as its text."""
+    if value is None:
+        return "none"
+    plain = isinstance(value, str) and value.endswith("}")
+    text = f"{value:.6g}" if isinstance(value, float) else value if plain else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

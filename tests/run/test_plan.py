@@ -137,6 +137,17 @@ def test_a_run_is_compared_with_the_record_nearest_to_it(folder: Path, capfd: py
     assert changed == [{"path": "optim.lr", "old": 0.001, "new": 0.002}]
 
 
+def test_axes_are_told_as_the_language_writes_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    axes = "optim = [adamw { clip = 1.0 }, sgd {}], ema = [none, 0.99]"
+    (folder / "case.lmspec").write_text(
+        SPEC.replace("over { model.width = [8, 16] }", f"over {{ {axes} }}").split(", seeds")[0] + "}\n"
+    )
+    assert main(["plan", "case.lmspec"]) == 0
+    said = capfd.readouterr().out
+    assert "    ema = none, 0.99\n" in said
+    assert "    optim = adamw { clip = 1.0 }, sgd" in said
+
+
 def test_a_file_without_runs_says_so(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "case.lmspec").write_text("edition = 1\n")
     assert main(["plan", "case.lmspec"]) == 0
