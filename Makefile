@@ -6,7 +6,7 @@ LMC    := $(VENV)/.lmc
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo figure test lint types unit bench clean
+.PHONY: help setup demo figure test lint types unit long bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,7 +33,7 @@ figure: demo  ## Remake the figures of the documents
 	cp out/accuracy.png docs/figures/accuracy.png
 	$(BIN)/lmc show protocol examples/memory.lmspec --svg docs/figures/lookup.svg
 
-test: lint types unit  ## The gate: style, types and every test
+test: lint types unit  ## The gate: style, types and tests
 
 lint: $(READY)  ## Style
 	$(BIN)/ruff check .
@@ -43,7 +43,10 @@ types: $(READY)  ## Types
 	$(BIN)/mypy
 
 unit: $(READY)  ## Tests
-	$(BIN)/python -m pytest -q -n auto --dist worksteal
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not long"
+
+long: $(READY)  ## Tests that are left out of the gate: every repair of an example typed, a compiled step in bf16
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m long
 
 bench: $(READY)  ## Benchmarks; a few minutes each
 	for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

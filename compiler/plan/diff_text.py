@@ -73,7 +73,7 @@ def _point_json(point: Point) -> dict[str, Any]:
 
 
 def _change(change: FieldChange) -> str:
-    where = f" at {change.points:,} points" if change.points > 1 else ""
+    where = f" at {change.points:,} runs" if change.points > 1 else ""
     values = f"{_value(change.old)} -> {_value(change.new)}"
     places = " -> ".join(dict.fromkeys(place for place in change.origins if place))
     path = f".{change.path}" if change.path else ""

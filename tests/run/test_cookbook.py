@@ -99,7 +99,7 @@ def test_a_recipe_runs_by_its_command_and_draws_its_figures(
     commands = [words for words in COMMANDS if words[:2] == ["run", f"{recipe}.lmspec"]]
     settings = [part for setting in QUICK[recipe] for part in ("--set", setting)]
     assert main([*commands[0], *settings, "--device", "cpu", "--jobs", "1"]) == 0
-    figures = re.findall(r'file = "(out/[^"]+)"', files(PAGE)[f"{recipe}.lmspec"])
+    figures = re.findall(r'file += "(out/[^"]+)"', files(PAGE)[f"{recipe}.lmspec"])
     assert sorted(f"out/{path.name}" for path in (folder / "out").glob("*")) == sorted(figures)
     assert "no results yet" not in "".join(path.read_text("utf-8") for path in (folder / "out").glob("*.svg"))
 

@@ -18,9 +18,10 @@ ABSENT = re.compile(r"^# where (\w+) is not installed$", re.MULTILINE)
 TOLD = re.compile(r"^(?:error|warning|hint)\[(LM\d{4})\]", re.MULTILINE)
 
 
+@pytest.mark.parametrize("repaired", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("code", WITH_SESSION)
 def test_what_is_typed_fails_as_told_and_is_repaired(
-    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    code: str, repaired: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     if code in NEEDED:
         pytest.importorskip(NEEDED[code])
@@ -37,7 +38,7 @@ def test_what_is_typed_fails_as_told_and_is_repaired(
         _write(code, wrong, _block(output, code), right)
     else:
         assert _matches(said, output), output
-    after = typed(right, tmp_path)
+    after = typed(right, tmp_path) if repaired else []
     assert not [one for one in after if one[1]], after
     assert not [told for _, _, output in after for told in TOLD.findall(output)], after
 

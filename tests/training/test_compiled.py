@@ -88,7 +88,7 @@ def test_losses_are_those_of_the_plain_step(chosen: tuple[TrainJob, Execution], 
         torch.testing.assert_close(value, weights(plain.folder)[name], rtol=0, atol=2e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_compiler
 def test_in_bfloat16_losses_are_those_of_the_plain_step(tmp_path: Path) -> None:
     compiled, plain = (
