@@ -7,7 +7,16 @@ from pathlib import Path
 
 from ...spec.diagnostic import Diagnostics
 from ..console import show
-from .common import BUILD, EXIT_DIAGNOSTICS, add_spec, add_strict, compiled_spec, inputs_are_there, write_compiled
+from .common import (
+    BUILD,
+    EXIT_DIAGNOSTICS,
+    add_spec,
+    add_strict,
+    compiled_spec,
+    inputs_are_there,
+    uncollected,
+    write_compiled,
+)
 
 HELP = "check and write a plan"
 
@@ -20,6 +29,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--emit", choices=("ast", "resolved", "plan"), help="print a stage instead of writing a plan")
 
 
+@uncollected()
 def run(options: argparse.Namespace) -> int:
     """`lmc compile`."""
     if options.emit == "ast":
