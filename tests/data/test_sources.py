@@ -6,14 +6,12 @@ import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.web import served_folder
 
 from lmc.compiler.cli import main
 from lmc.compiler.pipeline import compile_spec
@@ -54,19 +52,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """The address of a server of the folder, and the paths that it was asked for."""
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            asked.append(self.path)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served_folder(folder) as found:
+        yield found
 
 
 def read(source: Any, root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import tiktoken
-from support.databases import as_role, fill_postgres, make_duckdb, make_sqlite, postgres_programs, postgres_server
+from support.databases import as_role, make_duckdb, make_sqlite, postgres_of_people
 
 from lmc.compiler.cli import main
 from lmc.runtime.lock.opened import opened
@@ -83,11 +83,7 @@ def change_duckdb(path: Path, statement: str) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    with postgres_server(programs) as url:
-        fill_postgres(url)
+    with postgres_of_people() as url:
         yield url
 
 

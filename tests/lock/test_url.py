@@ -1,14 +1,11 @@
 """Addresses of a server on this machine: their digests are locked, and asked for once."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.web import served_folder
 
 from lmc.compiler.cli import main
 
@@ -33,19 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """The address of a server of the folder, and the paths that it was asked for."""
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            asked.append(self.path)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder / "served")))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served_folder(folder / "served") as found:
+        yield found
 
 
 def write(folder: Path, at: str, content: bytes) -> str:

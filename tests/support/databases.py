@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import frozen
 
 from lmc.runtime.stores.base import Database, Source, TableView
@@ -189,3 +190,14 @@ def postgres_state(url: str) -> list[tuple[Any, ...]]:
 
 def as_role(url: str, role: str) -> str:
     return url.replace("postgres@", f"{role}@")
+
+
+@contextmanager
+def postgres_of_people() -> Iterator[str]:
+    """Run a server that holds the people and the secret, and give the URL of its superuser; skips without one."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with postgres_server(programs) as url:
+        fill_postgres(url)
+        yield url

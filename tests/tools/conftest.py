@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from support.databases import fill_postgres, postgres_programs, postgres_server
+from support.databases import postgres_of_people
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The URL of the superuser of a running PostgreSQL that holds the people and the secret."""
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    with postgres_server(programs) as url:
-        fill_postgres(url)
+    with postgres_of_people() as url:
         yield url

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from support.databases import CALL, as_role, make_duckdb, make_sqlite, only_people, postgres_state
+from support.databases import CALL, as_role, make_duckdb, make_sqlite, only_people, postgres_of_people, postgres_state
 from support.hostile import ENDLESS, PRODUCT, SQLITE
 
 from lmc.runtime.stores.base import Database, Source
@@ -204,14 +204,8 @@ def test_a_file_that_vanishes_is_no_empty_answer(kind: str, writes: bool, tmp_pa
         tool.close()
 
 
-def test_a_server_that_vanishes_is_no_empty_answer(request: pytest.FixtureRequest) -> None:
-    from support.databases import fill_postgres, postgres_programs, postgres_server
-
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    with postgres_server(programs) as url:
-        fill_postgres(url)
+def test_a_server_that_vanishes_is_no_empty_answer() -> None:
+    with postgres_of_people() as url:
         tool = sql_tool(SPEC, only_people(PostgresServer(as_role(url, "model"))))
         assert tool.call(FIND).text == "City2"
     try:
