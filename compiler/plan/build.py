@@ -19,8 +19,9 @@ from ..resolve.cells import Cell, Scope
 from ..resolve.declare import Decl
 from ..resolve.grids import AxisValue, Grid, plain, read_grid
 from ..resolve.problems import Problem, Unknown, problem
+from ..resolve.specs import slots_of
 from ..resolve.values import DeclRef, PartRef, shown
-from ..resolve.world import Program, World, slots_of
+from ..resolve.world import Program, World
 from ..syntax import tree
 from .ahead import lacks
 from .failures import Failures

@@ -7,36 +7,29 @@ through the train, the same order of the train's statements, the axes and `set` 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import typing
 from collections.abc import Callable, Sequence
-from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from ...spec.canonical import Texts, canonical_json
-from ...spec.diagnostic import Diagnostics, Edit
-from ...spec.expr import Expr
-from ...spec.identity import identity, wording
-from ...spec.schema import fields, hints, members, slot
+from ...spec.canonical import Texts
+from ...spec.diagnostic import Diagnostics
+from ...spec.identity import identity
+from ...spec.schema import fields
 from ..syntax import tree
-from .cells import AnyExpr, AxisStatement, Cell, Crossing, Late, Scope, Setting, is_map, new_cell, takes_value
+from .cells import AnyExpr, AxisStatement, Cell, Crossing, Late, Scope, new_cell
 from .declare import Decl, Loader, Module, find_block
 from .evaluate import Evaluator
-from .lengths import check_length, check_steps
 from .memo import Memo
 from .problems import Early, Problem, poison, problem
-from .stages import amend, stages_of
-from .values import DeclRef, PartRef, convert, shown
+from .specs import Reader, neutral_defaults, read_spec, readers
+from .stages import amend
+from .values import DeclRef, PartRef, shown
 from .writer import Writer
 
 MOST_VALUES = 4
 """How many values a false assertion tells."""
-
-ATTACHED = ""
-"""In place of the run of an evaluation or probe, which is each that it attaches to."""
 
 
 @frozen(eq=False)
@@ -212,33 +205,7 @@ class World:
 
     def spec(self, cell: Cell) -> Any:
         """Return the spec of a cell, its references as node ids. Raises Problem."""
-        return self.memo.once(("spec", cell), lambda: self._spec(cell))
-
-    def _spec(self, cell: Cell) -> Any:
-        if cell.kind == "train" and not cell.poisoned:
-            self.memo.once(("length", cell), lambda: check_length(cell))
-        settled, varying = self.settled.get(cell, ({}, readers(cell.cls)))
-        values = dict(settled)
-        failed: list[Problem] = []
-        left = []
-        for name, read in varying:
-            try:
-                values[name], varies = self.memo.noted(partial(read, self, cell, name))
-            except Problem as error:
-                failed.append(error)
-                varies = True
-            if varies:
-                left.append((name, read))
-            else:
-                settled[name] = values[name]
-        self.settled[cell] = (settled, left)
-        if failed:
-            raise _together(failed)
-        if cell.poisoned:
-            raise poison()
-        if cell.kind == "train":
-            check_steps(cell, values["steps"])
-        return cell.cls(**values, **self._hidden(cell, values))
+        return self.memo.once(("spec", cell), lambda: read_spec(self, cell))
 
     def checked(self, key: Any, cells: Sequence[Cell], compute: Callable[[], Any]) -> Any:
         """Return compute(), which asks rules about the specs of cells: once for what differs where no rule looks."""
@@ -251,12 +218,6 @@ class World:
             return compute()
 
         return self.memo.once(key, noting)
-
-    def _blocks(self, cell: Cell, name: str) -> Any:
-        return {key: self.spec(inner) for key, inner in cell.named.get(name, {}).items()}
-
-    def _stages(self, cell: Cell, name: str) -> Any:
-        return stages_of(self, cell)
 
     def check(self, item: tree.Assert, scope: Scope) -> None:
         """Raise Problem (LM0308) unless an assertion holds."""
@@ -276,49 +237,6 @@ class World:
             with contextlib.suppress(Problem):
                 told.setdefault(" ".join(ref.span.text.split()), shown(self.evaluator.expr(ref, scope)))
         return ", ".join(f"{name} is {value}" for name, value in list(told.items())[:MOST_VALUES])
-
-    def _map(self, cell: Cell, name: str) -> Any:
-        item = typing.get_args(hints(cell.cls)[name])[1]
-        return {key: self._map_value(item, f"`{name}.{key}`", s) for key, s in cell.maps.get(name, {}).items()}
-
-    def _slot(self, cell: Cell, name: str) -> Any:
-        if name not in cell.slots and has_settled_default(cell.cls, name):
-            return fields(cell.cls)[name].default
-        inner = cell.slot(name)
-        attribute = fields(cell.cls)[name]
-        if inner is None and attribute.default is not None:
-            if cell.spoiled:
-                raise poison()
-            doc = attribute.metadata["doc"].rstrip(".")
-            first, *others = slot(cell.cls, name)
-            block = f"{name} : {first} {{ }}{', or another variant' if others else ''}" if first else f"{name} {{ }}"
-            help = f"add {block} ({doc})"
-            raise problem("LM0209", cell.span, f"{cell.kind} `{cell.name}` needs `{name}`", help=help)
-        return None if inner is None else self.spec(inner)
-
-    def _slot_or_value(self, cell: Cell, name: str) -> Any:
-        return self._slot(cell, name) if name in cell.slots else self._value(cell, name)
-
-    def _reference(self, cell: Cell, name: str) -> Any:
-        value = self.evaluator.value(cell, name)
-        if name == "run" and cell.kind in ("eval", "probe"):
-            return ATTACHED
-        if cell.kind != "start" or not isinstance(value, DeclRef):
-            return self.ids(value)
-        if value.decl in (self.train, *self.trail):
-            raise problem("LM0206", cell.fields[name][-1].expr.span, f"train `{value.decl.name}` starts from itself")
-        other = self.border(value.decl)
-        return other.node_id(other.instance(value.decl))
-
-    def _sources(self, cell: Cell, name: str) -> Any:
-        return tuple(item.decl.name for item in self.evaluator.value(cell, name))
-
-    def _value(self, cell: Cell, name: str) -> Any:
-        return self.evaluator.value(cell, name)
-
-    def _map_value(self, annotation: Any, what: str, setting: Setting) -> Any:
-        value = self.evaluator.expr(setting.expr, setting.scope)
-        return convert(_listed(value, annotation, what, setting), annotation, what, setting.expr.span)
 
     def ids(self, value: Any) -> Any:
         """Return node ids in place of references."""
@@ -348,52 +266,8 @@ class World:
 
     def neutral(self, cell: Cell) -> dict[str, Any]:
         """Return, by path, what the derived defaults of a block are here."""
-        found: dict[str, Any] = self.memo.once(("neutral", cell), lambda: self._neutral(cell))
+        found: dict[str, Any] = self.memo.once(("neutral", cell), lambda: neutral_defaults(self, cell))
         return found
-
-    def _neutral(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
-        """Return, by path, what the derived defaults of a cell and its nested blocks are here."""
-        found: dict[str, Any] = {}
-        for name in derived_fields(cell.cls):
-            try:
-                found[prefix + name] = self.evaluator.derived(cell, name)
-            except Problem:
-                continue
-        for name in slots_of(cell.cls):
-            settled = name not in cell.slots and has_settled_default(cell.cls, name)
-            inner = None if settled else cell.slot(name)
-            if inner is not None:
-                found |= self._neutral(inner, f"{prefix}{name}.")
-        return found
-
-    def _hidden(self, cell: Cell, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields that only the compiler fills."""
-        if cell.kind == "data" and "replies_learned" in fields(cell.cls):
-            learned = []
-            for protocol in self.evaluator.value(cell, "protocols"):
-                spec = self.spec(self.instance(protocol.decl))
-                if spec.reply.loss and spec.call.handover:
-                    learned.append(spec.call.handover)
-            spoken = values["protocols"] if values["replies"] == "tools" else ()
-            return {"replies_learned": tuple(learned), "spoken": spoken}
-        if cell.kind == "train":
-            origin = None if values["init"] is None else values["init"].run
-            return {
-                "origin": origin,
-                "counted": tuple([self._counted(cell, name, values[name]) for name in self.identified]),
-                "watched": () if (when := values["stop"].when) is None else self._watched(cell, when, values["every"]),
-                "staged_data": tuple([stage.data for stage in values["stages"]]),
-                "staged_models": tuple([stage.model for stage in values["stages"]]),
-            }
-        if cell.kind == "data" and "parts" in values:
-            return {"read": tuple(part.data for _, part in sorted(values["parts"].items()))}
-        return {}
-
-    def _counted(self, cell: Cell, name: str, value: Any) -> str:
-        """Return what a field says whose value does not count elsewhere; of a block, what the block says."""
-        if fields(cell.cls)[name].metadata["ref"] and value is not None:
-            value = self.spec(self.instance(self.evaluator.value(cell, name).decl))
-        return canonical_json({name: wording(value)})
 
     def evaluation(self, root: Cell, slot: str, field: str, name: str) -> Decl | None:
         """Return the evaluation that a train's `stop.when` or `keep.best` names: of the main file, or of its own."""
@@ -405,101 +279,10 @@ class World:
                 return found
         return None
 
-    def _watched(self, root: Cell, when: Expr, every: Any) -> tuple[str, ...]:
-        """Return what the evaluations in a stopping condition are, but for the run, and how often they are made."""
-        found = []
-        for head in dict.fromkeys(name.split(".")[0] for name in when.names()):
-            decl = self.evaluation(root, "stop", "when", head)
-            if decl is None:
-                continue
-            cell = self.instance(decl)
-            values = {name: read(self, cell, name) for name, read in readers(cell.cls) if name != "run"}
-            what = identity(cell.cls(run="", **values), self.neutral(cell))
-            found.append(f"{what}/{values['every'] or every.eval}")
-        return tuple(found)
-
     def reached(self) -> list[Cell]:
         """Return the cells of blocks in the order in which they were met."""
         staged = (cell for fork in self.stages.values() for cell in fork.cells.values())
         return [*self.cells.values(), *staged]
-
-
-def _listed(value: Any, annotation: Any, what: str, setting: Setting) -> Any:
-    """Return one string as the list of it, unless it is a word of the field.
-
-    Raises Problem (LM0304) for a word that is misspelt.
-    """
-    words = [word for m in members(annotation) if typing.get_origin(m) is Literal for word in typing.get_args(m)]
-    if not isinstance(value, str) or value in words:
-        return value
-    near = difflib.get_close_matches(value, words, 1, 0.8)
-    if near:
-        help, edits = f'did you mean "{near[0]}"?', (Edit(setting.expr.span, f'"{near[0]}"'),)
-        message = f"{what} takes a List or {shown(words[0])}"
-        raise problem("LM0304", setting.expr.span, message, help=help, edits=edits)
-    return [value]
-
-
-def _together(failed: list[Problem]) -> Problem:
-    """Return the problems of one block as one, each mistake once; one that has mistakes to tell comes first."""
-    first = next((error for error in failed if error.diagnostic is not None), failed[0])
-    told = dict.fromkeys(diagnostic for error in failed for diagnostic in error.told())
-    more = tuple(diagnostic for diagnostic in told if diagnostic is not first.diagnostic)
-    if not more:
-        return first
-    return Problem(first.diagnostic, more)
-
-
-Reader = Callable[[World, Cell, str], Any]
-
-
-@cache
-def readers(cls: Any) -> tuple[tuple[str, Reader], ...]:
-    """Return how the value of each field of a class is read, in the order of its fields."""
-    found: list[tuple[str, Reader]] = []
-    for name, attribute in fields(cls).items():
-        if attribute.metadata["hidden"]:
-            continue
-        if attribute.metadata["repeat"] == "stage":
-            found.append((name, World._stages))
-        elif attribute.metadata["repeat"]:
-            found.append((name, World._blocks))
-        elif is_map(cls, name):
-            found.append((name, World._map))
-        elif slot(cls, name):
-            found.append((name, World._slot_or_value if takes_value(cls, name) else World._slot))
-        elif attribute.metadata["ref"] == "source":
-            found.append((name, World._sources))
-        else:
-            found.append((name, World._reference if attribute.metadata["ref"] else World._value))
-    return tuple(found)
-
-
-@cache
-def has_settled_default(cls: Any, name: str) -> bool:
-    """Whether a slot's default block is the same wherever nothing was said in it."""
-    inner: Any = type(fields(cls)[name].default)
-    return (
-        hasattr(inner, "lmc_kind")
-        and not slots_of(inner)
-        and not any(a.metadata["derived"] for a in fields(inner).values())
-    )
-
-
-@cache
-def derived_fields(cls: Any) -> tuple[str, ...]:
-    """Return the fields of a class whose derived default counts as neutral."""
-    return tuple(
-        name
-        for name, attribute in fields(cls).items()
-        if attribute.metadata["derived"] and attribute.metadata["identity"] and not attribute.metadata["circular"]
-    )
-
-
-@cache
-def slots_of(cls: Any) -> tuple[str, ...]:
-    """Return the fields of a class that hold one nested block."""
-    return tuple(name for name, a in fields(cls).items() if slot(cls, name) and not a.metadata["repeat"])
 
 
 def named_overlays(decl: Decl, program: Program) -> list[Decl]:
